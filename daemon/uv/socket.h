@@ -1,0 +1,100 @@
+// Stream sockets (TCP and unix) on a loop: accepted, connected, read, written, closed. No protocol.
+//
+// libuv rules that this file keeps for everybody else: a handle's memory lives until its close callback; no callback of
+// a Handler comes after on_closed(); on_closed() is always the last and comes exactly once after close(), never from
+// within close() itself.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "daemon/uv/loop.h"
+
+namespace postern::uv {
+
+/// What a Socket tells its owner. The owner must outlive the socket's on_closed().
+class SocketHandler {
+ public:
+  virtual ~SocketHandler() = default;
+  /// connect() has succeeded. Never for accepted sockets.
+  virtual void on_connected() {}
+  /// Good only during the call.
+  virtual void on_bytes(std::string_view bytes) = 0;
+  /// Everything that was sent has been given to the kernel.
+  virtual void on_drained() {}
+  /// The peer has sent its FIN; writing is still possible.
+  virtual void on_end() = 0;
+  /// The socket is of no more use (reset, time-out, connect refused): close() it.
+  virtual void on_failure(const Error& error) = 0;
+  /// The owner may now destroy the socket and itself.
+  virtual void on_closed() = 0;
+};
+
+class Socket {
+ public:
+  /// Takes over an accepted descriptor.
+  static std::unique_ptr<Socket> adopt(Loop& loop, int descriptor, SocketHandler& handler);
+  /// Starts to connect; on_connected() or on_failure() follows, never within the call.
+  static std::unique_ptr<Socket> connect(Loop& loop, const Endpoint& to, SocketHandler& handler);
+  static std::unique_ptr<Socket> connect_unix(Loop& loop, const std::string& path, SocketHandler& handler);
+  virtual ~Socket() = default;
+
+  virtual void start_reading() = 0;
+  virtual void stop_reading() = 0;
+
+  /// Tries to write at once; what the kernel does not take waits here. After close() it does nothing.
+  virtual void send(std::string bytes) = 0;
+  /// Octets that wait to be written.
+  virtual std::size_t unsent() const = 0;
+  /// FIN, once everything has been sent.
+  virtual void finish() = 0;
+  /// Idempotent.
+  virtual void close() = 0;
+  /// What close() does, once everything has been sent or `within` has passed.
+  virtual void close_when_sent(Duration within) = 0;
+  /// RST instead of FIN, so that the peer cannot mistake it for an orderly end.
+  virtual void reset() = 0;
+
+  /// Of a TCP socket; the unspecified address for a unix one.
+  virtual Endpoint peer() const = 0;
+  virtual Endpoint local() const = 0;
+};
+
+/// A bound, listening descriptor, not yet on any loop (so that binding can happen at start, with privileges, and
+/// failures are said plainly: "0.0.0.0:25: permission denied: ports below 1024 need CAP_NET_BIND_SERVICE").
+struct Bound {
+  int descriptor = -1;
+  Endpoint endpoint;  ///< with the port that the kernel chose when 0 was asked
+};
+
+enum class PortSharing { Alone, Reuseport };
+
+Result<Bound> bind_tcp(const Endpoint& endpoint, PortSharing sharing);
+Result<Bound> bind_unix(const std::string& path, unsigned mode);
+
+class Acceptor {
+ public:
+  /// Owns the descriptor. `on_accept` gets each connection's descriptor. When accept fails for want of descriptors or
+  /// memory it backs off for a while instead of spinning, and `on_trouble` is told.
+  Acceptor(Loop& loop, Bound bound, std::function<void(int descriptor)> on_accept,
+           std::function<void(const Error&)> on_trouble);
+  ~Acceptor();
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+
+  const Endpoint& endpoint() const;
+  /// Stops listening and closes the descriptor.
+  void close();
+
+ private:
+  struct State;
+  State* state_;  // freed by its close callback
+};
+
+}  // namespace postern::uv

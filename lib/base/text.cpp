@@ -1,0 +1,163 @@
+#include "base/text.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+namespace postern {
+
+std::string to_lower_ascii(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = to_lower_ascii(c);
+  return lower;
+}
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return to_lower_ascii(x) == to_lower_ascii(y); });
+}
+
+bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
+  return text.size() >= prefix.size() && equals_ignoring_case(text.substr(0, prefix.size()), prefix);
+}
+
+std::string escaped(std::string_view raw, std::size_t length_max) {
+  constexpr std::string_view hex = "0123456789abcdef";
+  constexpr std::string_view quoted = "\"\\()";
+  std::string out;
+  out.reserve(std::min(raw.size(), length_max));
+  for (const char c : raw) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = byte >= 0x20 && byte < 0x7f && quoted.find(c) == std::string_view::npos;
+    if (out.size() + (plain ? 1 : 4) > length_max) return out + "...";
+    if (plain) {
+      out += c;
+    } else {
+      out += "\\x";
+      out += hex[byte >> 4];
+      out += hex[byte & 15];
+    }
+  }
+  return out;
+}
+
+std::optional<std::uint64_t> parse_decimal(std::string_view digits) {
+  std::uint64_t value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stopped, error] = std::from_chars(digits.data(), end, value);
+  if (digits.empty() || error != std::errc() || stopped != end) return std::nullopt;
+  return value;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view space = " \t\r\n";
+  const auto first = text.find_first_not_of(space);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(space) - first + 1);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  std::size_t begin = 0;
+  for (std::size_t at; (at = text.find(separator, begin)) != std::string_view::npos; begin = at + 1) {
+    parts.push_back(text.substr(begin, at - begin));
+  }
+  parts.push_back(text.substr(begin));
+  return parts;
+}
+
+namespace {
+
+/// A number followed by a unit of the table: "50MB" → 50 * 1000 * 1000.
+template <std::size_t N>
+std::optional<std::uint64_t> parse_with_unit(std::string_view text,
+                                             const std::array<std::pair<std::string_view, std::uint64_t>, N>& units) {
+  const auto digits_end = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_decimal(text.substr(0, digits_end));
+  if (!number) return std::nullopt;
+  const auto suffix = trimmed(text.substr(digits_end));
+  for (const auto& [unit, factor] : units) {
+    if (suffix != unit) continue;
+    if (*number > std::numeric_limits<std::uint64_t>::max() / factor) return std::nullopt;
+    return *number * factor;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, std::uint64_t>, 11> units{{
+      {"", 1}, {"B", 1}, {"KB", 1000}, {"kB", 1000}, {"MB", 1000'000}, {"GB", 1000'000'000},
+      {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024ull * 1024 * 1024}, {"TB", 1000'000'000'000},
+      {"TiB", 1024ull * 1024 * 1024 * 1024},
+  }};
+  return parse_with_unit(text, units);
+}
+
+std::optional<Duration> parse_duration(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, std::uint64_t>, 6> units{{
+      {"ms", 1000'000}, {"s", 1000'000'000}, {"m", 60'000'000'000}, {"h", 3600'000'000'000},
+      {"d", 86400'000'000'000}, {"w", 604800'000'000'000},
+  }};
+  const auto nanoseconds = parse_with_unit(text, units);
+  if (!nanoseconds || *nanoseconds > static_cast<std::uint64_t>(Duration::max().count())) return std::nullopt;
+  return Duration(static_cast<Duration::rep>(*nanoseconds));
+}
+
+std::string readable(Duration duration) {
+  using namespace std::chrono;
+  const auto ms = static_cast<double>(duration_cast<microseconds>(duration).count()) / 1000.0;
+  if (ms < 1000) return fmt::format("{:.3g} ms", ms);
+  const double seconds = ms / 1000;
+  if (seconds < 120) return fmt::format("{:.3g} s", seconds);
+  if (seconds < 7200) return fmt::format("{:.3g} min", seconds / 60);
+  if (seconds < 172800) return fmt::format("{:.3g} h", seconds / 3600);
+  return fmt::format("{:.0f} d", seconds / 86400);
+}
+
+std::string rfc3339(WallTime time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
+
+std::string rfc5322_date(WallTime time) {
+  // Not %a and %b: those follow the locale.
+  static constexpr std::array days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  static constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const std::tm utc = fmt::gmtime(std::chrono::system_clock::to_time_t(time));
+  return fmt::format("{}, {} {} {} {:02}:{:02}:{:02} +0000", days[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
+                     months[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900, utc.tm_hour, utc.tm_min,
+                     utc.tm_sec);
+}
+
+std::optional<std::string_view> nearest_word(std::string_view misspelt, const std::vector<std::string_view>& known) {
+  std::optional<std::string_view> best;
+  std::size_t best_distance = misspelt.size() / 3 + 2;  // farther than this is another word, not a misspelling
+  for (const std::string_view candidate : known) {
+    // Levenshtein distance, one row at a time.
+    std::vector<std::size_t> row(candidate.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < misspelt.size(); ++i) {
+      std::size_t diagonal = std::exchange(row[0], i + 1);
+      for (std::size_t j = 0; j < candidate.size(); ++j) {
+        const std::size_t replace = diagonal + (misspelt[i] == candidate[j] ? 0 : 1);
+        diagonal = row[j + 1];
+        row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace postern

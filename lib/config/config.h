@@ -1,0 +1,101 @@
+// The configuration as values: what needs a restart (StartConfig) and what a reload replaces (RunConfig).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/dns_name.h"
+#include "base/instant.h"
+#include "base/result.h"
+#include "certs/settings.h"
+#include "delivery/settings.h"
+#include "smtp/address.h"
+#include "smtp/settings.h"
+#include "tls/settings.h"
+
+namespace postern::config {
+
+enum class ListenerTls { Starttls, Implicit, None };
+
+/// `local = { "192.0.2.1" = {...} }`: what differs for one local address.
+struct LocalAddress {
+  std::optional<std::string> hostname;
+  std::optional<std::string> default_certificate;
+};
+
+/// One `[[listen]]`.
+struct Listener {
+  std::vector<Endpoint> addresses;
+  ListenerTls tls = ListenerTls::Starttls;
+  std::string hostname;             ///< its own, or the global one
+  std::string default_certificate;  ///< an id or a name; empty only with tls = "none"
+  std::map<IpAddress, LocalAddress> local;
+  std::string origin;               ///< "posternd.toml:12:1"
+};
+
+/// Needs a restart.
+struct StartConfig {
+  unsigned workers = 0;             ///< 0 = one per core
+  std::string state_dir;
+  std::string control;              ///< path of the control socket; empty: none
+};
+
+enum class LogLevel { Error, Warning, Info, Debug };
+enum class LogFormat { Text, Json };
+
+struct LogSettings {
+  LogLevel level = LogLevel::Info;
+  LogFormat format = LogFormat::Text;
+};
+
+struct ConnectionLimits {
+  std::size_t connections = 20000;
+  std::size_t connections_per_address = 50;
+};
+
+/// Replaced by a reload. (The set of listening addresses is in `listeners` but needs a restart to change.)
+struct RunConfig {
+  std::string hostname;
+  std::vector<Listener> listeners;
+  certs::SourceSettings certificates;
+  tls::TlsSettings tls;
+  smtp::SmtpSettings smtp;
+  ConnectionLimits connection_limits;
+  Duration drain = std::chrono::seconds(30);
+  Duration final_deadline = std::chrono::minutes(8);  ///< from the client's dot to our reply
+  std::size_t spill_at = 1024 * 1024;                 ///< message octets kept in memory
+  std::string spill_dir;                              ///< empty: state_dir, or /var/tmp
+  LogSettings log;
+  std::vector<delivery::BackendSettings> backends;
+  std::vector<delivery::DomainSettings> domains;
+  std::optional<smtp::Mailbox> postmaster;
+};
+
+struct Config {
+  StartConfig start;
+  RunConfig run;
+  std::vector<std::string> files;   ///< the file and what it includes
+};
+
+/// Something wrong, and where: "posternd.toml:12:7: limits.recipients: expected an integer from 1 to 100000, found "many"".
+struct Diagnostic {
+  enum class Severity { Warning, Error };
+  Severity severity = Severity::Error;
+  std::string file;
+  unsigned line = 0;
+  unsigned column = 0;
+  std::string text;
+
+  std::string rendered() const;
+};
+
+struct Parsed {
+  std::optional<Config> config;          ///< nothing when there is an error
+  std::vector<Diagnostic> diagnostics;   ///< all of them, in order of place, not just the first
+};
+
+}  // namespace postern::config

@@ -1,0 +1,65 @@
+// Which connection a hand-off gets: decisions only, it opens nothing. One for each target and worker.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "base/instant.h"
+
+namespace postern::delivery {
+
+using ConnectionId = std::uint64_t;
+using WaiterId = std::uint64_t;
+
+struct PoolLimits {
+  std::size_t connections_max = 20;
+  std::size_t waiters_max = 1000;                ///< then the answer is Full
+  Duration idle_max = std::chrono::seconds(60);
+  Duration age_max = std::chrono::minutes(10);
+};
+
+class Pool {
+ public:
+  explicit Pool(PoolLimits limits);
+
+  struct Reuse { ConnectionId connection; };  ///< an idle connection, now leased
+  struct Dial { ConnectionId connection; };   ///< open a new one under this id; it is leased already
+  struct Wait { WaiterId waiter; };           ///< all are busy; give_back() will name this waiter
+  struct Full {};                             ///< the waiting line is full
+  using Lease = std::variant<Reuse, Dial, Wait, Full>;
+
+  Lease lease(Instant now);
+  /// Always Dial or Full/Wait: for the retry after a kept connection failed before its first answer.
+  Lease lease_fresh(Instant now);
+
+  /// The connection is idle again. When somebody waits, it is leased to that waiter at once.
+  std::optional<WaiterId> give_back(ConnectionId connection, Instant now);
+
+  /// The connection is gone. When somebody waits, a place is free: the waiter should call lease() again.
+  std::optional<WaiterId> lost(ConnectionId connection, Instant now);
+
+  void stop_waiting(WaiterId waiter);
+
+  /// Idle connections that are over their idle or age limit: removed here, to be closed (QUIT) by the caller.
+  std::vector<ConnectionId> expire(Instant now);
+  std::optional<Instant> deadline() const;
+
+  std::size_t open() const;
+  std::size_t idle() const;
+
+ private:
+  struct Idle {
+    ConnectionId connection;
+    Instant since;
+  };
+  PoolLimits limits_;
+  std::deque<Idle> idle_;
+  std::deque<WaiterId> waiting_;
+  std::vector<std::pair<ConnectionId, Instant>> open_;  // with the time of dialling
+  std::uint64_t next_id_ = 1;
+};
+
+}  // namespace postern::delivery

@@ -1,0 +1,56 @@
+// What happened, as values: one record for each session and each recipient. Rendering is log_line's; sinks are the
+// daemon's.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/address.h"
+#include "base/instant.h"
+
+namespace postern::observe {
+
+/// One line a session, when it ends.
+struct SessionRecord {
+  std::string id;
+  Endpoint peer;
+  Endpoint local;
+  std::string client_name;   ///< EHLO, raw
+  bool tls = false;
+  std::string sni;           ///< raw; empty: none
+  std::string sni_match;     ///< "exact", "wildcard", "parent", "default", empty without TLS
+  std::string certificate;   ///< subject or first name of the certificate served, and its file
+  std::string tls_version;
+  std::string tls_cipher;
+  bool resumed = false;
+  std::string tls_error;     ///< why a handshake or the TLS connection failed
+  std::string outcome;       ///< "quit", "too many errors", "peer closed", ...
+  std::uint64_t messages = 0;
+  std::uint64_t recipients = 0;
+  std::uint64_t octets = 0;
+  Duration handshake{};
+  Duration total{};
+};
+
+/// One line a recipient of a transaction, also for refused ones (DESIGN "Who has my mail").
+struct RecipientRecord {
+  std::string transaction;
+  std::string session;
+  std::string from;
+  std::string to;
+  Endpoint peer;
+  std::string client_name;
+  std::string tls_version;
+  std::string tls_cipher;
+  std::string sni;
+  std::string message_id;
+  std::uint64_t octets = 0;
+  std::string backend;
+  Duration delay{};
+  int code = 0;
+  std::string reply;         ///< text of the reply, raw
+  std::string status;        ///< "taken", "refused", "deferred"
+};
+
+}  // namespace postern::observe

@@ -1,0 +1,59 @@
+// Mailboxes, paths and ESMTP parameters (RFC 5321 section 4.1.2, RFC 6531 section 3.3). Grammar only, no policy.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dns_name.h"
+
+namespace postern::smtp {
+
+/// local-part@domain. Whether the local part was quoted does not matter to its meaning: it is held unquoted.
+struct Mailbox {
+  std::string local_part;  ///< without quotes and backslashes; may hold UTF-8
+  std::string domain;      ///< as given: a name (A- or U-labels), or an address literal with its brackets
+
+  /// The domain as a canonical host name (U-labels converted); nothing for an address literal.
+  std::optional<DnsName> domain_name() const;
+
+  /// As it is written in a command: the local part quoted where it must be.
+  std::string text() const;
+
+  /// True when the local part or the domain has octets over 0x7f: it can be sent only with SMTPUTF8.
+  bool needs_smtputf8() const;
+
+  friend bool operator==(const Mailbox&, const Mailbox&) = default;
+};
+
+/// MAIL FROM. The null reverse-path `<>` (bounces) has no mailbox.
+struct ReversePath {
+  std::optional<Mailbox> mailbox;
+
+  /// `<user@example.com>` or `<>`
+  std::string text() const;
+  friend bool operator==(const ReversePath&, const ReversePath&) = default;
+};
+
+/// RCPT TO. `<postmaster>` without a domain is legal (RFC 5321 section 4.5.1): then the domain is empty. Source routes
+/// are parsed and dropped (RFC 5321 appendix C).
+struct ForwardPath {
+  Mailbox mailbox;
+
+  bool is_bare_postmaster() const { return mailbox.domain.empty(); }
+  std::string text() const;
+  friend bool operator==(const ForwardPath&, const ForwardPath&) = default;
+};
+
+/// What MAIL carried behind the path.
+struct MailParameters {
+  enum class Body { SevenBit, EightBitMime, BinaryMime };
+  Body body = Body::SevenBit;
+  std::optional<std::uint64_t> size;  ///< RFC 1870
+  bool smtputf8 = false;              ///< RFC 6531
+  friend bool operator==(const MailParameters&, const MailParameters&) = default;
+};
+
+}  // namespace postern::smtp

@@ -1,0 +1,182 @@
+// The inbound SMTP machine (and LMTP, in which the embedded store is spoken to), without I/O.
+//
+//   session.receive(bytes);                     // plaintext from the client
+//   while (auto event = session.next()) ...     // what has to be decided or done
+//   send(session.take_output());                // replies, in the order of the commands
+//
+// Events that need a decision carry a number; answer(number, reply) may come at once or later, and several may be open
+// (a pipelined batch of RCPTs is checked as a batch). Replies leave in the order of the commands all the same. The
+// session stops reading only at a command whose meaning depends on an open answer (DATA, BDAT, STARTTLS, EHLO, QUIT,
+// RSET) or when `pipeline_depth` answers are open; then next() returns nothing until answer() was called. A next() that
+// returns nothing needs either more bytes or an answer.
+//
+// What must stay out: sockets, clocks, TLS, recipients' existence, where mail goes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/instant.h"
+#include "smtp/address.h"
+#include "smtp/reply.h"
+#include "smtp/settings.h"
+
+namespace postern::smtp {
+
+/// Identifies an event that awaits an answer; unique within a session.
+using EventNumber = std::uint64_t;
+
+enum class Dialect { Smtp, Lmtp };
+
+/// Whether STARTTLS is on offer.
+enum class TlsState {
+  Unavailable,  ///< the listener has no TLS: STARTTLS is `502`
+  Offered,
+  Active,       ///< since a STARTTLS handshake, or from the start (implicit TLS)
+};
+
+/// What the EHLO answer offers besides PIPELINING, SIZE, 8BITMIME, ENHANCEDSTATUSCODES and STARTTLS.
+struct Extensions {
+  bool smtputf8 = false;    ///< RFC 6531
+  // Later: CHUNKING, BINARYMIME, DSN, PRDR, LIMITS, REQUIRETLS.
+};
+
+struct ServerOptions {
+  Dialect dialect = Dialect::Smtp;
+  std::string hostname;   ///< in the greeting and the EHLO answer
+  TlsState tls = TlsState::Unavailable;
+  Extensions extensions;
+  Smuggling smuggling = Smuggling::Reject;
+  bool strict = false;
+  ServerLimits limits;
+  ServerTimeouts timeouts;
+};
+
+/// MAIL was well formed and in order. A positive answer opens the transaction.
+struct SenderOffered {
+  EventNumber number;
+  ReversePath from;
+  MailParameters parameters;
+};
+
+/// RCPT was well formed and in order. A positive answer adds the recipient to the transaction.
+struct RecipientOffered {
+  EventNumber number;
+  ForwardPath to;
+};
+
+/// DATA was in order and at least one recipient was accepted. Answer with 354 (`replies::start_input`) to take the
+/// message, or refuse it; after a refusal the transaction stays as it was.
+struct BodyOffered {
+  EventNumber number;
+};
+
+/// A piece of the message, unstuffed, line ends CRLF. Good until the next call on the session that is not const.
+struct BodyChunk {
+  std::string_view bytes;
+};
+
+/// The whole message has been seen. The answer (SMTP: answer(); LMTP: answer_recipients()) ends the transaction.
+struct MessageComplete {
+  EventNumber number;
+  std::uint64_t octets;
+};
+
+/// A transaction that had been opened ended without a MessageComplete: drop what belongs to it. When the cause was in
+/// the message itself (too large, smuggling), the refusal has been given by the session.
+struct TransactionEnded {
+  enum class Why { Reset, Hello, MessageTooLarge, Smuggling, TooManyHops, Closing };
+  Why why;
+};
+
+/// STARTTLS was accepted and nothing stood behind it. Send take_output() (it ends with the 220) in clear, then start
+/// the handshake, then call tls_started() or drop the connection.
+struct TlsRequested {};
+
+/// Nothing more will be read. Send take_output(), then close.
+struct SessionClosing {
+  enum class Why {
+    Quit,
+    TooManyErrors,
+    TooManyCommands,
+    TimedOut,
+    Injection,     ///< bytes behind STARTTLS (DESIGN promise 4)
+    WrongProtocol, ///< HTTP, a TLS ClientHello on a clear port, binary noise
+    ShuttingDown,
+    PeerClosed,
+  };
+  Why why;
+};
+
+using ServerEvent = std::variant<SenderOffered, RecipientOffered, BodyOffered, BodyChunk, MessageComplete,
+                                 TransactionEnded, TlsRequested, SessionClosing>;
+
+/// For logs: "quit", "too many errors", ...
+std::string_view to_string(SessionClosing::Why why);
+
+class ServerSession {
+ public:
+  /// The greeting is in take_output() at once.
+  ServerSession(ServerOptions options, Instant now);
+  ~ServerSession();
+  ServerSession(ServerSession&&) noexcept;
+  ServerSession& operator=(ServerSession&&) noexcept;
+
+  /// Stores bytes; nothing is parsed before next(). The caller should stop reading from its socket while
+  /// wants_input() is false, so that a client cannot make the session hold more than one read.
+  void receive(std::string_view bytes, Instant now);
+  bool wants_input() const;
+
+  /// The client will send nothing more (half-close). What was received is still worked off.
+  void end_of_input();
+
+  std::optional<ServerEvent> next();
+
+  /// Gives the reply to a SenderOffered, RecipientOffered, BodyOffered or MessageComplete. `now` restarts the command
+  /// time limit: while we owe the client an answer its clock does not run.
+  void answer(EventNumber number, Reply reply, Instant now);
+
+  /// LMTP only: one reply for each accepted recipient, in RCPT order, for a MessageComplete.
+  void answer_recipients(EventNumber number, std::vector<Reply> replies, Instant now);
+
+  /// Replies that may leave now, in order.
+  std::string take_output();
+
+  /// The handshake after TlsRequested has succeeded: everything that was learnt in clear is forgotten (RFC 3207
+  /// section 4.2). `hostname` is what the next EHLO answer says. Extensions may differ over TLS.
+  void tls_started(std::string hostname, Extensions extensions, Instant now);
+
+  /// Between transactions: `421 4.3.2` and SessionClosing. Inside one: as soon as it has ended; a message that has
+  /// been received whole is answered first.
+  void shut_down();
+
+  /// When expire() wants to be called next, if ever.
+  std::optional<Instant> deadline() const;
+
+  /// Called when deadline() has passed: `421 4.4.2` and SessionClosing. Early calls do nothing.
+  void expire(Instant now);
+
+  /// As given in EHLO, HELO or LHLO (raw: escape before logging); empty before.
+  const std::string& client_name() const;
+
+  /// For the `with` clause of Received (RFC 3848, RFC 6531 section 4.3): "SMTP", "ESMTP", "ESMTPS", "UTF8SMTPS", "LMTP".
+  std::string protocol_name() const;
+
+  /// True from the moment a MessageComplete was given out until its answer.
+  bool awaiting_outcome() const;
+
+  /// True from a MAIL that was answered positively until the transaction ends.
+  bool in_transaction() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace postern::smtp

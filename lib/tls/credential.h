@@ -1,0 +1,73 @@
+// A certificate chain with its private key, and where a handshake gets one from.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dns_name.h"
+#include "base/instant.h"
+#include "base/result.h"
+#include "tls/client_hello.h"
+#include "tls/compat.h"
+
+namespace postern::tls {
+
+enum class KeyKind : std::uint8_t { EcdsaP256, EcdsaP384, EcdsaP521, Rsa, Ed25519 };
+std::string_view to_string(KeyKind kind);
+
+using Digest = std::array<std::uint8_t, 32>;  // SHA-256
+
+/// What a leaf certificate says of itself.
+struct LeafFacts {
+  std::vector<DnsName> names;         ///< dNSName SANs without wildcards
+  std::vector<DnsName> wildcards;     ///< the parents of `*.` SANs: example.com for *.example.com
+  std::string subject;                ///< common name, escaped, for people
+  std::string issuer;
+  WallTime not_before{};
+  WallTime not_after{};
+  KeyKind key_kind = KeyKind::EcdsaP256;
+  unsigned key_bits = 0;
+  bool self_signed = false;
+  Digest fingerprint{};               ///< SHA-256 of the DER
+  bool covers(const DnsName& name) const;  ///< RFC 6125: exact, or one label under a wildcard
+};
+
+/// Immutable and shared between threads. The chain stands leaf first; buffers of shared intermediates are one object
+/// (CRYPTO_BUFFER_POOL).
+struct Credential {
+  std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> chain;
+  bssl::UniquePtr<EVP_PKEY> key;
+  LeafFacts leaf;
+  std::string source;  ///< the file it came from, for people
+};
+
+/// Reads PEM: every CERTIFICATE block in order (put in chain order where it is not), the first private key block of
+/// `key_pem` (PKCS#8, SEC1, PKCS#1; encrypted ones are refused with an error that says so). The two may be the same
+/// text (combined PEM). `source_chain` and `source_key` name the files in errors. Fails when the key does not match.
+Result<std::shared_ptr<const Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
+                                                          std::string_view key_pem, std::string_view source_key);
+
+/// How a credential was found.
+enum class Match : std::uint8_t { Exact, Wildcard, Parent, Default };
+std::string_view to_string(Match match);
+
+struct Choice {
+  std::shared_ptr<const Credential> credential;  ///< null: there is nothing to serve (the handshake fails)
+  Match match = Match::Default;
+  /// What tickets are bound to: listener, matched entry and the leaf digests (DESIGN section 7).
+  Digest identity{};
+};
+
+/// Where the early callback gets its credential from. Called on loop threads: must not block, allocate much or throw.
+class CredentialSource {
+ public:
+  virtual ~CredentialSource() = default;
+  virtual Choice choose(const ClientHello& hello) const noexcept = 0;
+};
+
+}  // namespace postern::tls

@@ -1,0 +1,15 @@
+// The `[tls]` part of the configuration, as the TLS layer needs it. config/ fills it.
+#pragma once
+
+#include <cstdint>
+
+namespace postern::tls {
+
+enum class Version : std::uint16_t { Tls10 = 0x0301, Tls11 = 0x0302, Tls12 = 0x0303, Tls13 = 0x0304 };
+
+struct TlsSettings {
+  Version min_version = Version::Tls12;
+  unsigned tickets = 1;  ///< TLS 1.3 tickets a handshake; 0 for none
+};
+
+}  // namespace postern::tls

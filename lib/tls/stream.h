@@ -1,0 +1,84 @@
+// One TLS connection without I/O: ciphertext in and out, plaintext in and out. Server side and client side.
+//
+//   stream.receive(ciphertext);
+//   while (auto event = stream.next()) ...
+//   send(stream.take_output());
+//
+// After PeerClosed or TlsFailed nothing more comes, and nothing may be sent in clear on that connection
+// (DESIGN promise 4).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/dns_name.h"
+#include "tls/context.h"
+#include "tls/credential.h"
+
+namespace postern::tls {
+
+/// What a handshake came to; for logs, Received and metrics.
+struct HandshakeFacts {
+  std::string version;  ///< "TLSv1.3"
+  std::string cipher;   ///< IANA name: "TLS_AES_128_GCM_SHA256"
+  unsigned cipher_bits = 0;
+  std::string group;    ///< "X25519", empty when unknown
+  std::string alpn;
+  bool resumed = false;
+};
+
+/// The handshake has succeeded.
+struct Established {};
+
+/// Decrypted application data. Good until the next call on the stream that is not const.
+struct Plaintext {
+  std::string_view bytes;
+};
+
+/// The peer sent close_notify.
+struct PeerClosed {};
+
+/// The handshake or the connection broke; take_output() may hold an alert to be sent before the socket is closed.
+struct TlsFailed {
+  std::string reason;                  ///< "no shared cipher", "peer sent alert bad_certificate", ...
+  std::optional<int> alert_received;   ///< RFC 8446 section 6
+  std::optional<int> alert_sent;
+  bool during_handshake = false;
+};
+
+using StreamEvent = std::variant<Established, Plaintext, PeerClosed, TlsFailed>;
+
+class Stream {
+ public:
+  /// `source` is asked once the ClientHello is there and must outlive the handshake (it is held).
+  static std::unique_ptr<Stream> server(std::shared_ptr<const ServerContext> context,
+                                        std::shared_ptr<const CredentialSource> source);
+
+  /// `name` goes into SNI and is verified against the certificate when the context verifies.
+  static std::unique_ptr<Stream> client(std::shared_ptr<const ClientContext> context, std::optional<DnsName> name);
+
+  virtual ~Stream() = default;
+  virtual void receive(std::string_view ciphertext) = 0;
+  virtual std::optional<StreamEvent> next() = 0;
+  /// Only after Established.
+  virtual void send(std::string_view plaintext) = 0;
+  /// Sends close_notify.
+  virtual void close() = 0;
+  virtual std::string take_output() = 0;
+
+  virtual bool established() const = 0;
+  virtual const HandshakeFacts& facts() const = 0;
+  /// Server side: what the client sent (null before it was seen) and what was chosen. The Choice is kept until
+  /// forget_handshake().
+  virtual const ClientHello* hello() const = 0;
+  virtual const Choice& choice() const = 0;
+  /// Client side: the chain that the peer showed, leaf first, DER.
+  virtual std::vector<std::string> peer_chain() const = 0;
+  /// Drops ClientHello, choice and handshake state, to save memory, once they are logged.
+  virtual void forget_handshake() = 0;
+};
+
+}  // namespace postern::tls
