@@ -1,0 +1,92 @@
+// The backends of one worker: pooled connections, recipient checks, hand-offs. All on the worker's loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/instant.h"
+#include "daemon/session/body_source.h"
+#include "daemon/session/journal.h"
+#include "daemon/uv/loop.h"
+#include "daemon/uv/resolver.h"
+#include "delivery/outcome.h"
+#include "delivery/plan.h"
+#include "smtp/client_session.h"
+
+namespace postern::session {
+
+using DeliveryId = std::uint64_t;
+
+/// One message for one backend.
+struct Delivery {
+  std::string backend;
+  smtp::Envelope envelope;                ///< recipients as the backend is to be asked for them
+  std::unique_ptr<BodySource> body;
+  Instant final_deadline;                 ///< then the recipients without an answer are deferred
+};
+
+/// What became of a Delivery.
+struct Delivered {
+  std::vector<delivery::RecipientOutcome> outcomes;  ///< one for each recipient of the envelope, in its order
+  std::string target;                                ///< the backend's name and the target that was used, for the log
+};
+
+/// The answer to a recipient check.
+struct Checked {
+  smtp::Reply reply;
+  smtp::ForwardPath to;  ///< the path that the reply is about: the route's `to`, or its `fallback`
+};
+
+/// One target of a backend on one worker, for `postern status`.
+struct TargetStatus {
+  std::string backend;
+  std::string target;
+  std::uint64_t open = 0;
+  std::uint64_t idle = 0;
+  std::uint64_t failures = 0;
+  std::string last_failure;
+};
+
+class Backends {
+ public:
+  struct Options {
+    std::string hostname;        ///< what LHLO says
+    unsigned worker_count = 1;   ///< process limits are divided by it (at least one connection each)
+  };
+  Backends(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, Options options);
+  /// Only after shut_down() has called back.
+  ~Backends();
+
+  /// Takes a configuration generation; pools of targets that did not change are kept.
+  void configure(std::shared_ptr<const delivery::RouteTable> routes);
+
+  /// Asks the backend whether it takes the recipient, or knows it from the cache; checks of one address in flight are
+  /// joined. `done` comes within the call or later. For RecipientCheck::Trust it is `250 2.1.5` at once.
+  void check(const delivery::RouteTable::Route& route, const smtp::MailParameters& parameters,
+             std::function<void(Checked)> done);
+
+  /// `done` comes exactly once, later, unless cancel() is called.
+  DeliveryId deliver(Delivery delivery, std::function<void(Delivered)> done);
+
+  /// Drops a delivery (the message is given up before its final dot was sent; if it was sent already, the connection
+  /// is still read to its end). `done` is not called any more.
+  void cancel(DeliveryId id);
+
+  /// True when every configured backend offered SMTPUTF8 at its last greeting.
+  bool all_offer_smtputf8() const;
+
+  std::vector<TargetStatus> status() const;
+
+  /// Idle connections get QUIT, running deliveries finish; then `done`.
+  void shut_down(std::function<void()> done);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace postern::session

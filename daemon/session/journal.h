@@ -1,0 +1,20 @@
+// Where sessions say what happened. The sink behind it is app's.
+#pragma once
+
+#include <string_view>
+
+#include "observe/event.h"
+#include "observe/log_line.h"
+
+namespace postern::session {
+
+/// Callable from any thread; never blocks.
+class Journal {
+ public:
+  virtual ~Journal() = default;
+  virtual void record(const observe::SessionRecord& record) = 0;
+  virtual void record(const observe::RecipientRecord& record) = 0;
+  virtual void note(observe::Level level, std::string_view message) = 0;
+};
+
+}  // namespace postern::session
