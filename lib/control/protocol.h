@@ -1,4 +1,8 @@
 // The control socket: one JSON object a line each way. Requests and replies as values, for the daemon and the tool.
+//
+//   {"request":"status"}    →  {"reply":"status","version":"0.1.0",...}   the keys are the names of the members below
+//   {"request":"reload"}    →  {"reply":"reload",...}
+//   anything else           →  {"reply":"error","text":"unknown request ..."}
 #pragma once
 
 #include <cstdint>
@@ -16,6 +20,7 @@ struct ReloadRequest {};
 using Request = std::variant<StatusRequest, ReloadRequest>;
 
 constexpr std::size_t request_octets_max = 64 * 1024;
+constexpr std::size_t reply_octets_max = 64 * 1024 * 1024;  ///< a reload that renews 10^6 names still fits
 
 /// One listening address.
 struct ListenerStatus {
@@ -63,10 +68,16 @@ struct ErrorReply {
 };
 using Reply = std::variant<StatusReply, ReloadReply, ErrorReply>;
 
-/// One line, without its LF.
+/// One line, without its LF. Never throws: octets that are not UTF-8 become U+FFFD.
 std::string to_json(const Request& request);
 std::string to_json(const Reply& reply);
+
+/// The error's text is what the daemon answers as an ErrorReply: for an unknown request it names the known ones. A
+/// request with keys that it does not take is malformed.
 Result<Request> parse_request(std::string_view line);
+
+/// Every field must be there and of its type; keys that are not known are passed over, so that an older tool
+/// understands a newer daemon.
 Result<Reply> parse_reply(std::string_view line);
 
 }  // namespace postern::control

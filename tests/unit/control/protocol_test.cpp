@@ -1,0 +1,106 @@
+#include "control/protocol.h"
+
+#include "tests/support/catch.h"
+
+using namespace postern::control;
+
+namespace {
+
+std::string refusal(std::string_view line) {
+  const auto request = parse_request(line);
+  return request ? "" : request.error().text;
+}
+
+bool is_malformed(std::string_view line) { return refusal(line).starts_with("malformed request: "); }
+
+StatusReply full_status() {
+  StatusReply status;
+  status.version = "0.1.0";
+  status.pid = 1;
+  status.uptime_seconds = 2;
+  status.workers = 3;
+  status.sessions = 4;
+  status.sessions_total = 5;
+  status.messages_total = 6;
+  status.names = 7;
+  status.certificates = 8;
+  status.map_version = 9;
+  status.config_generation = 18'446'744'073'709'551'615ull;
+  status.faults = {"a fault", "another \"fault\"\n"};
+  status.listeners = {ListenerStatus{"[::]:25", "starttls"}};
+  status.backends = {BackendStatus{"store", "unix:/run/lmtp", 1, 2, 3, "refused"}};
+  return status;
+}
+
+}  // namespace
+
+TEST_CASE("requests") {
+  CHECK(to_json(Request(StatusRequest{})) == R"({"request":"status"})");
+  CHECK(to_json(Request(ReloadRequest{})) == R"({"request":"reload"})");
+  CHECK(std::holds_alternative<StatusRequest>(parse_request(R"({"request":"status"})").value()));
+  CHECK(std::holds_alternative<ReloadRequest>(parse_request(R"( { "request" : "reload" } )").value()));
+}
+
+TEST_CASE("an unknown request is told which are known") {
+  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload)");
+}
+
+TEST_CASE("malformed requests") {
+  CHECK(is_malformed(""));
+  CHECK(is_malformed("status"));
+  CHECK(is_malformed("[]"));
+  CHECK(is_malformed("{}"));
+  CHECK(is_malformed(R"({"request":1})"));
+  CHECK(is_malformed(R"({"request":"status")"));
+  CHECK(is_malformed(R"({"request":"status","verbose":true})"));
+  CHECK(is_malformed("{\"request\":\"\xff\"}"));
+  CHECK(is_malformed(std::string(request_octets_max, '[')));
+  CHECK(is_malformed(R"({"request":"status"})" + std::string(request_octets_max, ' ')));
+}
+
+TEST_CASE("a status reply comes back as it went, key by key") {
+  const std::string line = to_json(Reply(full_status()));
+  CHECK(line ==
+        R"({"reply":"status","version":"0.1.0","pid":1,"uptime_seconds":2,"workers":3,"sessions":4,)"
+        R"("sessions_total":5,"messages_total":6,"names":7,"certificates":8,"map_version":9,)"
+        R"("config_generation":18446744073709551615,"faults":["a fault","another \"fault\"\n"],)"
+        R"("listeners":[{"address":"[::]:25","tls":"starttls"}],"backends":[{"name":"store",)"
+        R"("target":"unix:/run/lmtp","connections":1,"idle":2,"failures":3,"last_failure":"refused"}]})");
+  const auto parsed = parse_reply(line);
+  REQUIRE(parsed);
+  CHECK(to_json(*parsed) == line);
+}
+
+TEST_CASE("reload and error replies come back as they went") {
+  ReloadReply reload;
+  reload.configuration_taken = true;
+  reload.errors = {"e"};
+  reload.warnings = {"w"};
+  reload.added = {"a", "b"};
+  reload.removed = {"r"};
+  reload.renewed = {"n"};
+  reload.faults = {"f"};
+  const std::string line = to_json(Reply(reload));
+  CHECK(line ==
+        R"({"reply":"reload","configuration_taken":true,"errors":["e"],"warnings":["w"],"added":["a","b"],)"
+        R"("removed":["r"],"renewed":["n"],"faults":["f"]})");
+  CHECK(to_json(parse_reply(line).value()) == line);
+  CHECK(to_json(parse_reply(to_json(Reply(ErrorReply{"no"}))).value()) == R"({"reply":"error","text":"no"})");
+}
+
+TEST_CASE("octets that are not UTF-8 do not spoil a reply") {
+  const auto parsed = parse_reply(to_json(Reply(ErrorReply{"/etc/\xff.pem"})));
+  REQUIRE(parsed);
+  CHECK(std::get<ErrorReply>(*parsed).text == "/etc/\xef\xbf\xbd.pem");
+}
+
+TEST_CASE("malformed replies, and keys of a newer daemon") {
+  CHECK_FALSE(parse_reply("{}"));
+  CHECK_FALSE(parse_reply(R"({"reply":"other"})"));
+  CHECK_FALSE(parse_reply(R"({"reply":"error"})"));
+  CHECK_FALSE(parse_reply(R"({"reply":"error","text":7})"));
+  CHECK_FALSE(parse_reply(R"({"reply":"status","version":"1"})"));
+  CHECK_FALSE(parse_reply(R"({"reply":"reload","configuration_taken":1,"errors":[],"warnings":[],"added":[],)"
+                          R"("removed":[],"renewed":[],"faults":[]})"));
+  CHECK(parse_reply(R"({"reply":"error","text":"no","since":"later"})"));
+}
