@@ -56,4 +56,24 @@ struct MailParameters {
   friend bool operator==(const MailParameters&, const MailParameters&) = default;
 };
 
+/// How much a parser forgives. What is forgiven is held, and passed on, in the form that the RFC wants.
+enum class Tolerance {
+  Strict,    ///< the grammar of the RFC
+  Forgiving, ///< paths without angle brackets or with blanks around them, and stray dots in a local part (`a..b@c`)
+};
+
+/// `user@example.com`, for configuration files; strict. Nothing when it is no mailbox.
+std::optional<Mailbox> parse_mailbox(std::string_view text);
+
+/// Reads a path at the front of `rest` and drops it from there, so that parameters remain. Nothing when there is none;
+/// `rest` is then of no use.
+std::optional<ReversePath> take_reverse_path(std::string_view& rest, Tolerance tolerance);
+std::optional<ForwardPath> take_forward_path(std::string_view& rest, Tolerance tolerance);
+
+/// `[192.0.2.1]`, `[IPv6:2001:db8::1]`, `[tag:content]` (RFC 5321 section 4.1.3).
+bool is_address_literal(std::string_view text);
+
+/// RFC 3629: no overlong forms, no surrogates, nothing over U+10FFFF. ASCII is UTF-8.
+bool is_utf8(std::string_view text);
+
 }  // namespace postern::smtp
