@@ -1,0 +1,91 @@
+#!/bin/sh
+# Installs the Debian 12 packages that a task needs, and only those that are missing:
+#
+#   sh packaging/deps.sh build          to compile postern
+#   sh packaging/deps.sh demo           to compile it and run packaging/demo.sh
+#   sh packaging/deps.sh tests          to compile it and run every test
+#
+# With everything in place it asks nothing of apt and needs no privileges. Otherwise it says what it installs, and no
+# daemon is started by it: the tests start their own Dovecot, and of Postfix they use only the tools.
+set -eu
+
+build="build-essential pkg-config meson ninja-build android-libboringssl-dev libuv1-dev libfmt-dev libtomlplusplus-dev
+  libc-ares-dev libcli11-dev libspdlog-dev libexpected-dev libidn2-dev nlohmann-json3-dev"
+demo="openssl python3"
+tests="openssl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
+  dovecot-lmtpd swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2"
+
+case "${1-}" in
+  build) wanted=$build ;;
+  demo) wanted="$build $demo" ;;
+  tests) wanted="$build $tests" ;;
+  *)
+    echo "usage: sh packaging/deps.sh build|demo|tests" >&2
+    exit 2
+    ;;
+esac
+
+installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing=
+for package in $wanted; do
+  installed "$package" || missing="$missing $package"
+done
+if [ -z "$missing" ]; then
+  echo "packages: all are installed"
+  exit 0
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "packages: missing:$missing" >&2
+  echo "packages: run this as root, or: apt-get install$missing" >&2
+  exit 1
+fi
+
+# Debian allows one mail server at a time: installing Postfix removes an Exim that may be in use.
+case "$missing " in
+  *" postfix "*)
+    for server in exim4-daemon-light exim4-daemon-heavy opensmtpd sendmail-bin courier-mta nullmailer msmtp-mta; do
+      if installed "$server" && [ "${POSTERN_REPLACE_MTA-}" != yes ]; then
+        echo "packages: the tests need tools of postfix, and to install it would remove $server from this machine." >&2
+        echo "packages: run them in a container, or allow it with POSTERN_REPLACE_MTA=yes" >&2
+        exit 1
+      fi
+    done
+    ;;
+esac
+
+# invoke-rc.d asks this file whether it may start a daemon; 101 is "no".
+policy=/usr/sbin/policy-rc.d
+policy_is_ours=
+cleanup() {
+  [ -z "$policy_is_ours" ] || rm -f "$policy"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+if [ ! -e "$policy" ]; then
+  policy_is_ours=yes
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+echo "packages: installing with apt-get:$missing"
+echo "packages: apt-get update"
+apt-get update -qq
+case "$missing " in
+  *" postfix "*) echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections ;;
+esac
+echo "packages: apt-get install"
+log=$(mktemp)
+# shellcheck disable=SC2086  # a list of names
+if ! apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 $missing >"$log" 2>&1; then
+  cat "$log" >&2
+  echo "packages: apt-get failed; its output is above" >&2
+  rm -f "$log"
+  exit 1
+fi
+rm -f "$log"
+echo "packages: done"
