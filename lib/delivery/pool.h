@@ -35,6 +35,12 @@ class Pool {
   /// Always Dial or Full/Wait: for the retry after a kept connection failed before its first answer.
   Lease lease_fresh(Instant now);
 
+  /// Never Dial: while a target is not to be dialled, its kept connections can still serve. Full when there are none.
+  Lease lease_kept(Instant now);
+
+  /// True when the connection has reached its age limit: close it instead of give_back().
+  bool worn_out(ConnectionId connection, Instant now) const;
+
   /// The connection is idle again. When somebody waits, it is leased to that waiter at once.
   std::optional<WaiterId> give_back(ConnectionId connection, Instant now);
 
@@ -43,20 +49,30 @@ class Pool {
 
   void stop_waiting(WaiterId waiter);
 
+  /// Everybody who waits, first come first; the line is empty afterwards. For a target that has died.
+  std::vector<WaiterId> dismiss_waiters();
+
   /// Idle connections that are over their idle or age limit: removed here, to be closed (QUIT) by the caller.
   std::vector<ConnectionId> expire(Instant now);
   std::optional<Instant> deadline() const;
 
   std::size_t open() const;
   std::size_t idle() const;
+  std::size_t waiting() const;
 
  private:
+  std::optional<ConnectionId> take_idle(Instant now);
+  std::optional<Instant> dialled_at(ConnectionId connection) const;
+  std::optional<WaiterId> next_waiter();
+  Lease dial_or_wait(Instant now);
+  Lease wait();
+
   struct Idle {
     ConnectionId connection;
     Instant since;
   };
   PoolLimits limits_;
-  std::deque<Idle> idle_;
+  std::deque<Idle> idle_;  // longest idle first; the youngest is leased first, so that what is not needed ages out
   std::deque<WaiterId> waiting_;
   std::vector<std::pair<ConnectionId, Instant>> open_;  // with the time of dialling
   std::uint64_t next_id_ = 1;

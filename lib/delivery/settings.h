@@ -24,7 +24,8 @@ struct HostTarget {
 };
 using Target = std::variant<UnixTarget, Endpoint, HostTarget>;
 
-/// `unix:/run/dovecot/lmtp`, `[::1]:24`, `store.example:24`
+/// `unix:/run/dovecot/lmtp`, `[::1]:24`, `store.example:24`; nothing when it is none of these (a unix path must be
+/// absolute and fit a socket address, a port is 1 to 65535).
 std::optional<Target> parse_target(std::string_view text);
 std::string to_string(const Target& target);
 
@@ -34,6 +35,7 @@ struct BackendTimeouts {
   Duration connect = std::chrono::seconds(10);
   Duration command = std::chrono::seconds(60);
   Duration after_dot = std::chrono::minutes(5);
+  friend bool operator==(const BackendTimeouts&, const BackendTimeouts&) = default;
 };
 
 struct BackendSettings {
@@ -43,6 +45,9 @@ struct BackendSettings {
   RecipientCheck recipients = RecipientCheck::Verify;
   std::size_t connections_max = 20;               ///< a target, for the whole process
   Duration idle_max = std::chrono::seconds(60);   ///< a kept connection is closed after this
+
+  /// Equal settings keep their connections across a reload.
+  friend bool operator==(const BackendSettings&, const BackendSettings&) = default;
 };
 
 struct DomainSettings {
