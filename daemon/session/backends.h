@@ -39,6 +39,7 @@ struct Delivered {
 struct Checked {
   smtp::Reply reply;
   smtp::ForwardPath to;  ///< the path that the reply is about: the route's `to`, or its `fallback`
+  std::string backend;   ///< the one that gave it, and to which this recipient's mail has to go
 };
 
 /// One target of a backend on one worker, for `postern status`.
