@@ -24,7 +24,7 @@ using Digest = std::array<std::uint8_t, 32>;  // SHA-256
 
 /// What a leaf certificate says of itself.
 struct LeafFacts {
-  std::vector<DnsName> names;         ///< dNSName SANs without wildcards
+  std::vector<DnsName> names;         ///< dNSName SANs without wildcards; the common name where there is no SAN at all
   std::vector<DnsName> wildcards;     ///< the parents of `*.` SANs: example.com for *.example.com
   std::string subject;                ///< common name, escaped, for people
   std::string issuer;
@@ -35,6 +35,8 @@ struct LeafFacts {
   bool self_signed = false;
   Digest fingerprint{};               ///< SHA-256 of the DER
   bool covers(const DnsName& name) const;  ///< RFC 6125: exact, or one label under a wildcard
+
+  friend bool operator==(const LeafFacts&, const LeafFacts&) = default;
 };
 
 /// Immutable and shared between threads. The chain stands leaf first; buffers of shared intermediates are one object
@@ -44,6 +46,8 @@ struct Credential {
   bssl::UniquePtr<EVP_PKEY> key;
   LeafFacts leaf;
   std::string source;  ///< the file it came from, for people
+  /// What was wrong with the files but could be repaired, one sentence each, for the operator.
+  std::vector<std::string> notes;
 };
 
 /// Reads PEM: every CERTIFICATE block in order (put in chain order where it is not), the first private key block of
@@ -51,6 +55,10 @@ struct Credential {
 /// text (combined PEM). `source_chain` and `source_key` name the files in errors. Fails when the key does not match.
 Result<std::shared_ptr<const Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
                                                           std::string_view key_pem, std::string_view source_key);
+
+/// The facts of the leaf that make_credential() would serve from this text, without looking for a key: for those that
+/// have to know the names of many certificates and use few of them.
+Result<LeafFacts> read_leaf(std::string_view chain_pem, std::string_view source_chain);
 
 /// How a credential was found.
 enum class Match : std::uint8_t { Exact, Wildcard, Parent, Default };

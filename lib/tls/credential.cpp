@@ -1,0 +1,354 @@
+#include "tls/credential.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+#include "tls/errors.h"
+#include "tls/pem.h"
+
+namespace postern::tls {
+
+namespace {
+
+using Chain = std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>;
+
+/// One pool for the whole process, so that an intermediate that thousands of chains share is held once. Never freed:
+/// credentials may outlive every static object.
+CRYPTO_BUFFER_POOL* certificate_pool() {
+  static CRYPTO_BUFFER_POOL* const pool = CRYPTO_BUFFER_POOL_new();
+  return pool;
+}
+
+std::string_view bytes_of(const CBS& cbs) { return {reinterpret_cast<const char*>(CBS_data(&cbs)), CBS_len(&cbs)}; }
+
+/// The distinguished names of a certificate, DER, pointing into it.
+struct Naming {
+  std::string_view issuer;
+  std::string_view subject;
+};
+
+/// Walks TBSCertificate (RFC 5280 section 4.1) as far as the subject: much cheaper than a whole X509 object.
+std::optional<Naming> naming_of(const CRYPTO_BUFFER* certificate) {
+  CBS der, outer, tbs, issuer, subject;
+  CRYPTO_BUFFER_init_CBS(certificate, &der);
+  if (!CBS_get_asn1(&der, &outer, CBS_ASN1_SEQUENCE) || CBS_len(&der) != 0 ||
+      !CBS_get_asn1(&outer, &tbs, CBS_ASN1_SEQUENCE) ||
+      !CBS_get_optional_asn1(&tbs, nullptr, nullptr, CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 0) ||
+      !CBS_get_asn1(&tbs, nullptr, CBS_ASN1_INTEGER) ||            // serialNumber
+      !CBS_get_asn1(&tbs, nullptr, CBS_ASN1_SEQUENCE) ||           // signature
+      !CBS_get_asn1_element(&tbs, &issuer, CBS_ASN1_SEQUENCE) ||
+      !CBS_get_asn1(&tbs, nullptr, CBS_ASN1_SEQUENCE) ||           // validity
+      !CBS_get_asn1_element(&tbs, &subject, CBS_ASN1_SEQUENCE)) {
+    return std::nullopt;
+  }
+  return Naming{bytes_of(issuer), bytes_of(subject)};
+}
+
+bool is_linked(const std::vector<Naming>& naming) {
+  for (std::size_t i = 1; i < naming.size(); ++i) {
+    if (naming[i - 1].issuer != naming[i].subject) return false;
+  }
+  return true;
+}
+
+/// Indices of a chain in sending order: the leaf is the first certificate that issued no other one of the file, then
+/// follows each one's issuer; what belongs to no link stays behind, in its old order.
+std::vector<std::size_t> sending_order(const std::vector<Naming>& naming) {
+  const auto issued_another = [&naming](std::size_t candidate) {
+    for (std::size_t i = 0; i < naming.size(); ++i) {
+      if (naming[i].issuer == naming[candidate].subject && naming[i].subject != naming[candidate].subject) return true;
+    }
+    return false;
+  };
+  std::vector<std::size_t> rest(naming.size());
+  for (std::size_t i = 0; i < rest.size(); ++i) rest[i] = i;
+  auto next = std::find_if_not(rest.begin(), rest.end(), issued_another);
+  if (next == rest.end()) return rest;  // a ring of issuers: nothing to be said about it
+
+  std::vector<std::size_t> order;
+  while (next != rest.end()) {
+    order.push_back(*next);
+    rest.erase(next);
+    const std::string_view wanted = naming[order.back()].issuer;
+    next = std::find_if(rest.begin(), rest.end(), [&](std::size_t i) { return naming[i].subject == wanted; });
+  }
+  order.insert(order.end(), rest.begin(), rest.end());
+  return order;
+}
+
+struct ReadChain {
+  Chain chain;
+  std::vector<std::string> notes;
+};
+
+Result<ReadChain> read_chain(std::string_view pem, std::string_view source) {
+  const auto blocks = read_pem(pem, source);
+  if (!blocks) return fail_with(blocks.error());
+  ReadChain read;
+  std::vector<Naming> naming;
+  for (const PemBlock& block : *blocks) {
+    if (block.label != "CERTIFICATE" && block.label != "X509 CERTIFICATE") continue;
+    const auto der = decode_pem(block, source);
+    if (!der) return fail_with(der.error());
+    bssl::UniquePtr<CRYPTO_BUFFER> buffer(
+        CRYPTO_BUFFER_new(reinterpret_cast<const std::uint8_t*>(der->data()), der->size(), certificate_pool()));
+    const auto names = naming_of(buffer.get());
+    if (!names) return fail("{}:{}: the certificate is damaged: it is not an X.509 structure", source, block.line);
+    const bool known = std::any_of(read.chain.begin(), read.chain.end(),
+                                   [&](const auto& other) { return other.get() == buffer.get(); });
+    if (known) {  // one pool: equal certificates are the same object
+      read.notes.push_back(fmt::format("{}:{}: the same certificate stands in the file twice; it is sent once", source,
+                                       block.line));
+      continue;
+    }
+    naming.push_back(*names);
+    read.chain.push_back(std::move(buffer));
+  }
+  if (read.chain.empty()) {
+    if (pem.substr(0, 1) == "\x30") {
+      return fail("{}: holds no certificate in PEM form; it looks like DER: convert it with `openssl x509 -inform DER`",
+                  source);
+    }
+    return fail("{}: holds no certificate", source);
+  }
+  if (is_linked(naming)) return read;
+
+  const auto order = sending_order(naming);
+  if (!std::is_sorted(order.begin(), order.end())) {
+    Chain sorted;
+    for (const std::size_t i : order) sorted.push_back(std::move(read.chain[i]));
+    read.chain = std::move(sorted);
+    read.notes.push_back(fmt::format("{}: the chain is out of order; it is sent leaf first, then issuer by issuer",
+                                     source));
+  }
+  return read;
+}
+
+std::string text_of(const ASN1_STRING* string) {
+  std::uint8_t* utf8 = nullptr;
+  const int length = ASN1_STRING_to_UTF8(&utf8, string);
+  if (length < 0) return {};
+  const bssl::UniquePtr<std::uint8_t> owned(utf8);
+  return std::string(reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(length));
+}
+
+/// The last value of an attribute of a distinguished name: the most specific one.
+template <class Name>
+std::optional<std::string> attribute(const Name* name, int nid) {
+  int last = -1;
+  for (int i = -1; (i = X509_NAME_get_index_by_NID(name, nid, i)) >= 0;) last = i;
+  if (last < 0) return std::nullopt;
+  return text_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)));
+}
+
+/// A distinguished name for people: its common name, else its organization.
+template <class Name>
+std::string readable_name(const Name* name) {
+  auto text = attribute(name, NID_commonName);
+  if (!text) text = attribute(name, NID_organizationName);
+  return escaped(text.value_or(""));
+}
+
+std::optional<WallTime> time_of(const ASN1_TIME* time) {
+  const bssl::UniquePtr<ASN1_TIME> epoch(ASN1_TIME_set(nullptr, 0));
+  int days = 0;
+  int seconds = 0;
+  if (!ASN1_TIME_diff(&days, &seconds, epoch.get(), time)) return std::nullopt;
+  return WallTime(std::chrono::days(days) + std::chrono::seconds(seconds));
+}
+
+/// Puts a presented identifier where it belongs. What is no host name (partial wildcards, white space) matches nothing
+/// and is left out.
+void add_name(LeafFacts& facts, std::string_view identifier) {
+  const bool wildcard = identifier.substr(0, 2) == "*.";
+  auto name = DnsName::parse(wildcard ? identifier.substr(2) : identifier);
+  if (!name) return;
+  auto& list = wildcard ? facts.wildcards : facts.names;
+  if (std::find(list.begin(), list.end(), *name) == list.end()) list.push_back(std::move(*name));
+}
+
+void read_names(const X509* certificate, LeafFacts& facts) {
+  if (X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1) < 0) {
+    // RFC 6125 section 6.4.4: the common name is the last resort, and only without a subjectAltName.
+    if (const auto common_name = attribute(X509_get_subject_name(certificate), NID_commonName)) {
+      add_name(facts, *common_name);
+    }
+    return;
+  }
+  const bssl::UniquePtr<GENERAL_NAMES> alternatives(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (std::size_t i = 0; alternatives && i < sk_GENERAL_NAME_num(alternatives.get()); ++i) {
+    const GENERAL_NAME* alternative = sk_GENERAL_NAME_value(alternatives.get(), i);
+    if (alternative->type != GEN_DNS) continue;
+    const ASN1_STRING* text = alternative->d.dNSName;
+    add_name(facts, {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                     static_cast<std::size_t>(ASN1_STRING_length(text))});
+  }
+}
+
+std::optional<KeyKind> kind_of(const EVP_PKEY* key) {
+  switch (EVP_PKEY_id(key)) {
+    case EVP_PKEY_RSA: return KeyKind::Rsa;
+    case EVP_PKEY_ED25519: return KeyKind::Ed25519;
+    case EVP_PKEY_EC: break;
+    default: return std::nullopt;
+  }
+  switch (EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key)))) {
+    case NID_X9_62_prime256v1: return KeyKind::EcdsaP256;
+    case NID_secp384r1: return KeyKind::EcdsaP384;
+    case NID_secp521r1: return KeyKind::EcdsaP521;
+    default: return std::nullopt;
+  }
+}
+
+constexpr std::string_view served_keys = "postern serves EC keys on P-256, P-384 and P-521, RSA and Ed25519";
+
+struct ReadLeaf {
+  LeafFacts facts;
+  bssl::UniquePtr<EVP_PKEY> public_key;
+};
+
+Result<ReadLeaf> read_leaf_certificate(CRYPTO_BUFFER* der, std::string_view source) {
+  const bssl::UniquePtr<X509> certificate(X509_parse_from_buffer(der));
+  if (!certificate) return fail("{}: the certificate is damaged: {}", source, drain_errors());
+  ReadLeaf read;
+  LeafFacts& facts = read.facts;
+  const auto* subject = X509_get_subject_name(certificate.get());
+  const auto* issuer = X509_get_issuer_name(certificate.get());
+  facts.subject = readable_name(subject);
+  facts.issuer = readable_name(issuer);
+  read_names(certificate.get(), facts);
+
+  const auto not_before = time_of(X509_get0_notBefore(certificate.get()));
+  const auto not_after = time_of(X509_get0_notAfter(certificate.get()));
+  if (!not_before || !not_after) return fail("{}: the certificate's validity dates cannot be read", source);
+  facts.not_before = *not_before;
+  facts.not_after = *not_after;
+
+  read.public_key.reset(X509_get_pubkey(certificate.get()));
+  const auto kind = read.public_key ? kind_of(read.public_key.get()) : std::nullopt;
+  drain_errors();
+  if (!kind) return fail("{}: the certificate's key is of another kind or damaged: {}", source, served_keys);
+  facts.key_kind = *kind;
+  facts.key_bits = static_cast<unsigned>(EVP_PKEY_bits(read.public_key.get()));
+  facts.self_signed =
+      X509_NAME_cmp(subject, issuer) == 0 && X509_verify(certificate.get(), read.public_key.get()) == 1;
+  drain_errors();
+  SHA256(CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der), facts.fingerprint.data());
+  return read;
+}
+
+bssl::UniquePtr<EVP_PKEY> parse_key(std::string_view label, std::string_view der) {
+  CBS cbs;
+  CBS_init(&cbs, reinterpret_cast<const std::uint8_t*>(der.data()), der.size());
+  bssl::UniquePtr<EVP_PKEY> key;
+  if (label == "PRIVATE KEY") {  // PKCS#8, RFC 5958
+    key.reset(EVP_parse_private_key(&cbs));
+  } else if (label == "RSA PRIVATE KEY") {  // PKCS#1, RFC 8017 appendix A.1.2
+    bssl::UniquePtr<RSA> rsa(RSA_parse_private_key(&cbs));
+    key.reset(EVP_PKEY_new());
+    if (!rsa || !EVP_PKEY_set1_RSA(key.get(), rsa.get())) return nullptr;
+  } else {  // SEC1, RFC 5915
+    bssl::UniquePtr<EC_KEY> ec(EC_KEY_parse_private_key(&cbs, nullptr));
+    key.reset(EVP_PKEY_new());
+    if (!ec || !EVP_PKEY_set1_EC_KEY(key.get(), ec.get())) return nullptr;
+  }
+  return CBS_len(&cbs) == 0 ? std::move(key) : nullptr;
+}
+
+Result<bssl::UniquePtr<EVP_PKEY>> read_key(std::string_view pem, std::string_view source) {
+  const auto blocks = read_pem(pem, source);
+  if (!blocks) return fail_with(blocks.error());
+  const auto block = std::find_if(blocks->begin(), blocks->end(), [](const PemBlock& candidate) {
+    constexpr std::string_view suffix = "PRIVATE KEY";
+    return candidate.label.size() >= suffix.size() &&
+           candidate.label.substr(candidate.label.size() - suffix.size()) == suffix;
+  });
+  if (block == blocks->end()) return fail("{}: holds no private key", source);
+  if (block->encrypted || block->label == "ENCRYPTED PRIVATE KEY") {
+    return fail("{0}: the private key is encrypted: decrypt it with `openssl pkey -in {0} -out FILE`", source);
+  }
+  if (block->label != "PRIVATE KEY" && block->label != "RSA PRIVATE KEY" && block->label != "EC PRIVATE KEY") {
+    return fail("{}:{}: a {} is of no use here: {}", source, block->line, escaped(block->label, 40), served_keys);
+  }
+  auto der = decode_pem(*block, source);
+  if (!der) return fail_with(der.error());
+  auto key = parse_key(block->label, *der);
+  OPENSSL_cleanse(der->data(), der->size());
+  const auto reason = drain_errors();
+  if (!key || !kind_of(key.get())) {
+    return fail("{}:{}: the private key cannot be used{}{}: {}", source, block->line, reason.empty() ? "" : ": ",
+                reason, served_keys);
+  }
+  return key;
+}
+
+std::string first_name_of(const LeafFacts& leaf) {
+  if (!leaf.names.empty()) return leaf.names.front().text();
+  if (!leaf.wildcards.empty()) return "*." + leaf.wildcards.front().text();
+  return leaf.subject.empty() ? "an unnamed subject" : leaf.subject;
+}
+
+}  // namespace
+
+std::string_view to_string(KeyKind kind) {
+  switch (kind) {
+    case KeyKind::EcdsaP256: return "ECDSA P-256";
+    case KeyKind::EcdsaP384: return "ECDSA P-384";
+    case KeyKind::EcdsaP521: return "ECDSA P-521";
+    case KeyKind::Rsa: return "RSA";
+    case KeyKind::Ed25519: return "Ed25519";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(Match match) {
+  switch (match) {
+    case Match::Exact: return "exact";
+    case Match::Wildcard: return "wildcard";
+    case Match::Parent: return "parent";
+    case Match::Default: return "default";
+  }
+  return "unknown";
+}
+
+bool LeafFacts::covers(const DnsName& name) const {
+  if (std::find(names.begin(), names.end(), name) != names.end()) return true;
+  const std::string_view parent = name.parent();
+  return std::any_of(wildcards.begin(), wildcards.end(),
+                     [parent](const DnsName& wildcard) { return wildcard.text() == parent; });
+}
+
+Result<LeafFacts> read_leaf(std::string_view chain_pem, std::string_view source_chain) {
+  const auto read = read_chain(chain_pem, source_chain);
+  if (!read) return fail_with(read.error());
+  auto leaf = read_leaf_certificate(read->chain.front().get(), source_chain);
+  if (!leaf) return fail_with(leaf.error());
+  return std::move(leaf->facts);
+}
+
+Result<std::shared_ptr<const Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
+                                                          std::string_view key_pem, std::string_view source_key) {
+  auto read = read_chain(chain_pem, source_chain);
+  if (!read) return fail_with(read.error());
+  auto leaf = read_leaf_certificate(read->chain.front().get(), source_chain);
+  if (!leaf) return fail_with(leaf.error());
+  auto key = read_key(key_pem, source_key);
+  if (!key) return fail_with(key.error());
+  const bool matches = EVP_PKEY_cmp(leaf->public_key.get(), key->get()) == 1;
+  drain_errors();
+  if (!matches) {
+    return fail("{}: the key does not match the certificate of {} in {}", source_key, first_name_of(leaf->facts),
+                source_chain);
+  }
+  auto credential = std::make_shared<Credential>();
+  credential->chain = std::move(read->chain);
+  credential->key = std::move(*key);
+  credential->leaf = std::move(leaf->facts);
+  credential->source = source_chain;
+  credential->notes = std::move(read->notes);
+  return credential;
+}
+
+}  // namespace postern::tls
