@@ -1,0 +1,29 @@
+"""Free TCP ports."""
+
+import random
+import socket
+
+# Below the range from which the kernel takes the local ports of outgoing connections, so that none of those can take a
+# port between our look at it and the moment it is used. Other test runs choose at random too: who uses such a port
+# must be ready to try another one.
+_FIRST, _LAST = 10240, 32000
+
+
+def _is_free(family, address, port):
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port():
+    """A port that nobody listens on, on the loopback addresses of both families."""
+    for _ in range(1000):
+        port = random.randint(_FIRST, _LAST)
+        if _is_free(socket.AF_INET, "127.0.0.1", port) and _is_free(socket.AF_INET6, "::1", port):
+            return port
+    raise RuntimeError("no free port found")
