@@ -5,7 +5,13 @@
 //   while (auto event = session.next()) ...
 //   send(session.take_output());
 //
-// PIPELINING is used when the peer offers it. What must stay out: sockets, clocks, which backend, retries, pools.
+// Where the peer offers PIPELINING (RFC 2920), MAIL, every RCPT and DATA leave in one batch, and so do MAIL, RCPT and
+// RSET of a check: a hand-off costs two round trips. That DATA may then be answered 354 although every recipient was
+// refused is the price; RFC 2920 section 3.1 has the cure, a lone dot. Without the offer every command waits for the
+// reply to the one before, and nothing is sent that has lost its purpose.
+//
+// Whatever goes wrong, what the peer has said of recipients is not lost: it is in DeliveryDone or SessionFailed.
+// What must stay out: sockets, clocks, which backend, retries, pools.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +31,7 @@
 namespace postern::smtp {
 
 struct ClientTimeouts {
-  Duration greeting = std::chrono::seconds(60);
+  Duration greeting = std::chrono::seconds(60);   ///< from the construction to the greeting
   Duration command = std::chrono::seconds(60);    ///< for each reply, and for each step of sending the message
   Duration after_dot = std::chrono::minutes(5);   ///< from the final dot to the last of its replies
 };
@@ -44,17 +50,20 @@ struct PeerExtensions {
   bool chunking = false;
   bool dsn = false;
   bool starttls = false;
-  std::optional<std::uint64_t> size_max;  ///< 0 or absent: no limit was said
+  std::optional<std::uint64_t> size_max;  ///< SIZE (RFC 1870); 0: offered, no limit was said; absent: not offered
   std::vector<std::string> keywords;      ///< every keyword, upper case
 
   friend bool operator==(const PeerExtensions&, const PeerExtensions&) = default;
 };
 
 /// How far a connection had come; names the step in logs and decides whether a retry elsewhere is safe.
-enum class ClientStage { Greeting, Hello, Idle, Mail, Rcpt, Data, Body, AfterDot };
+enum class ClientStage { Greeting, Hello, Idle, Mail, Rcpt, Data, Body, AfterDot, Reset };
+/// In the words of the protocol: "the greeting", "RCPT", "the final dot", ...
 std::string_view to_string(ClientStage stage);
 
-/// One transaction, as asked of the session.
+/// One transaction, as asked of the session. SIZE, BODY and SMTPUTF8 are said as far as the peer offers them. A message
+/// that needs SMTPUTF8 or BINARYMIME where it is not to be had is refused for every recipient without a word to the
+/// peer (`553 5.6.7`, `550 5.6.3`); an 8-bit message goes out as it is.
 struct Envelope {
   ReversePath from;
   std::vector<ForwardPath> recipients;
@@ -67,7 +76,7 @@ struct PeerReady {
 };
 
 /// The answer to check(): the reply to RCPT, or a refused MAIL in its place. RSET has been sent and answered: the
-/// session is idle again.
+/// session is idle again, unless a SessionFailed follows.
 struct RecipientChecked {
   Reply reply;
 };
@@ -76,8 +85,8 @@ struct RecipientChecked {
 /// through, then finish_body().
 struct BodyWanted {};
 
-/// The transaction is over and the session is idle again. One reply for each recipient of the Envelope, in its order,
-/// whichever command it came from (a refused MAIL or DATA counts for every recipient).
+/// The transaction is over. One reply for each recipient of the Envelope, in its order, whichever command it came from
+/// (a refused MAIL or DATA counts for every recipient). The session is idle again, unless a SessionFailed follows.
 struct DeliveryDone {
   std::vector<Reply> replies;
 };
@@ -90,7 +99,7 @@ struct SessionFailed {
   Error error;                                ///< for the log: peer's words or ours
   std::optional<Reply> reply;                 ///< the peer's own last words, if any (a 421, a refused greeting)
   std::vector<std::optional<Reply>> replies;  ///< final per-recipient replies that were read before (AfterDot, or Rcpt refusals)
-  bool answered_anything = false;             ///< false: nothing at all was read since the transaction or check began
+  bool answered_anything = false;             ///< false: since the transaction or check began, nothing but a 421 was read
 };
 
 using ClientEvent = std::variant<PeerReady, RecipientChecked, BodyWanted, DeliveryDone, SessionFailed>;
@@ -112,21 +121,26 @@ class ClientSession {
   /// True when deliver(), check() or quit() may be called.
   bool idle() const;
 
+  /// The following three only while idle().
+  ///
   /// MAIL, RCPT, RSET for one recipient (DESIGN section 3: the null sender towards LMTP).
   void check(ReversePath from, ForwardPath to, MailParameters parameters, Instant now);
 
-  /// MAIL, RCPT..., DATA; see BodyWanted and DeliveryDone.
+  /// MAIL, RCPT..., DATA; see BodyWanted and DeliveryDone. There must be a recipient.
   void deliver(Envelope envelope, Instant now);
 
-  /// A piece of the message as it was received (CRLF line ends, not dot-stuffed); it is stuffed here.
+  /// QUIT; nothing comes from the session after that: close when the output is sent.
+  void quit();
+
+  /// A piece of the message as it was received (CRLF line ends, not dot-stuffed); it is stuffed here. Only between
+  /// BodyWanted and finish_body(); does nothing when the session has failed meanwhile.
   void send_body(std::string_view chunk, Instant now);
+  /// The final dot, behind a CRLF if the message did not end with one.
   void finish_body(Instant now);
 
-  /// The message cannot be completed: the connection must be dropped without a final dot.
+  /// The message cannot be completed: nothing comes from the session after that, and the connection must be dropped
+  /// without a final dot.
   void abandon();
-
-  /// NOOP on an idle connection (health); answered by RecipientChecked's sibling: nothing, or SessionFailed.
-  void quit();
 
   std::optional<Instant> deadline() const;
   void expire(Instant now);

@@ -1,0 +1,447 @@
+// The commands of a transaction are numbered: 0 is MAIL, 1 to n are the RCPTs, n + 1 is DATA (or RSET, in a check). Two
+// counters, how many were sent and how many were answered, are the whole memory of the batch; replies come in the order
+// of the commands. Behind DATA follow the body and one reply for each accepted recipient (SMTP: one for all).
+#include "smtp/client_session.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <deque>
+#include <utility>
+
+#include "base/text.h"
+#include "smtp/replies.h"
+
+namespace postern::smtp {
+
+namespace {
+
+constexpr int service_closing = 421;  // RFC 5321 section 4.2.3: may answer any command; the peer closes after it
+
+/// Transparency of RFC 5321 section 4.5.2. Works on pieces: it remembers how the one before has ended.
+class DotStuffing {
+ public:
+  void append(std::string& out, std::string_view piece) {
+    if (piece.empty()) return;
+    if (last_ == '\n' && piece.front() == '.') out += '.';
+    std::size_t copied = 0;
+    // A line begins behind any LF: should a lone one ever get here, a dot behind it must not end the message at a peer
+    // that takes it for a line end.
+    for (std::size_t from = 0; from < piece.size();) {
+      const void* found = std::memchr(piece.data() + from, '\n', piece.size() - from);
+      if (found == nullptr) break;
+      from = static_cast<std::size_t>(static_cast<const char*>(found) - piece.data()) + 1;
+      if (from < piece.size() && piece[from] == '.') {
+        out.append(piece.substr(copied, from - copied));
+        out += '.';
+        copied = from;
+      }
+    }
+    out.append(piece.substr(copied));
+    before_last_ = piece.size() > 1 ? piece[piece.size() - 2] : last_;
+    last_ = piece.back();
+  }
+
+  void finish(std::string& out) const {
+    if (last_ == '\r') {
+      out += '\n';
+    } else if (last_ != '\n' || before_last_ != '\r') {
+      out += "\r\n";
+    }
+    out += ".\r\n";
+  }
+
+ private:
+  // The CRLF of the DATA command: an empty message ends with a dot alone.
+  char before_last_ = '\r';
+  char last_ = '\n';
+};
+
+PeerExtensions parse_extensions(const Reply& hello) {
+  PeerExtensions made;
+  const auto lines = split(hello.text, '\n');
+  for (std::size_t i = 1; i < lines.size(); ++i) {  // the first line is the peer's name
+    const auto words = split(trimmed(lines[i]), ' ');
+    std::string keyword(words.front());
+    std::transform(keyword.begin(), keyword.end(), keyword.begin(),
+                   [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+    if (keyword.empty()) continue;
+    if (keyword == "PIPELINING") made.pipelining = true;
+    if (keyword == "8BITMIME") made.eight_bit_mime = true;
+    if (keyword == "SMTPUTF8") made.smtputf8 = true;
+    if (keyword == "CHUNKING") made.chunking = true;
+    if (keyword == "DSN") made.dsn = true;
+    if (keyword == "STARTTLS") made.starttls = true;
+    if (keyword == "SIZE") made.size_max = words.size() > 1 ? parse_decimal(words[1]).value_or(0) : 0;
+    made.keywords.push_back(std::move(keyword));
+  }
+  return made;
+}
+
+std::string mail_command(const Envelope& envelope, const PeerExtensions& offered) {
+  std::string command = "MAIL FROM:" + envelope.from.text();
+  const auto& parameters = envelope.parameters;
+  if (parameters.size && offered.size_max) command += fmt::format(" SIZE={}", *parameters.size);
+  if (parameters.body == MailParameters::Body::EightBitMime && offered.eight_bit_mime) command += " BODY=8BITMIME";
+  if (parameters.smtputf8) command += " SMTPUTF8";
+  return command + "\r\n";
+}
+
+/// Why a message with these parameters cannot go to this peer at all.
+std::optional<Reply> cannot_carry(const MailParameters& parameters, const PeerExtensions& offered) {
+  if (parameters.smtputf8 && !offered.smtputf8) return replies::smtputf8_unsupported_behind;
+  if (parameters.body == MailParameters::Body::BinaryMime) return replies::binarymime_unsupported_behind;
+  return std::nullopt;
+}
+
+enum class Purpose { Check, Deliver };
+
+struct Transaction {
+  Purpose purpose;
+  Envelope envelope;
+  std::vector<std::optional<Reply>> replies;  // final ones, for each recipient
+  std::vector<std::size_t> accepted{};        // recipients that await a reply behind the dot
+  bool sender_refused = false;
+  std::size_t sent = 0;                       // commands
+  std::size_t answered = 0;                   // commands, and then replies behind the dot
+  DotStuffing stuffing{};
+
+  std::size_t recipients() const { return envelope.recipients.size(); }
+  std::size_t commands() const { return recipients() + 2; }
+  bool decided() const {
+    return std::all_of(replies.begin(), replies.end(), [](const auto& reply) { return reply.has_value(); });
+  }
+  void decide_rest(const Reply& reply) {
+    for (auto& each : replies) {
+      if (!each) each = reply;
+    }
+  }
+};
+
+}  // namespace
+
+std::string_view to_string(ClientStage stage) {
+  switch (stage) {
+    case ClientStage::Greeting: return "the greeting";
+    case ClientStage::Hello: return "LHLO or EHLO";
+    case ClientStage::Idle: return "an idle connection";
+    case ClientStage::Mail: return "MAIL";
+    case ClientStage::Rcpt: return "RCPT";
+    case ClientStage::Data: return "DATA";
+    case ClientStage::Body: return "the message";
+    case ClientStage::AfterDot: return "the final dot";
+    case ClientStage::Reset: return "RSET";
+  }
+  return "?";
+}
+
+struct ClientSession::State {
+  State(ClientOptions chosen, Instant now) : options(std::move(chosen)), deadline(now + options.timeouts.greeting) {}
+
+  void on_reply(Reply reply, Instant now);
+  void on_greeting(const Reply& reply, Instant now);
+  void on_hello(const Reply& reply, Instant now);
+  void on_command_reply(const Reply& reply, Instant now);
+  void on_data_reply(const Reply& reply, Instant now);
+  void on_final_reply(const Reply& reply);
+  void say_hello(std::string_view verb, Instant now);
+  void begin(Transaction next, Instant now);
+  void send_commands(Instant now);
+  void send_command(std::size_t number);
+  void reset(Instant now);
+  void finish_transaction();
+  void finish_data_without_recipients(Instant now);
+  void announce_outcome();
+  void fail_bad_reply(std::string_view trouble, const Reply& reply);
+  void fail(SessionFailed::Why why, Error error, std::optional<Reply> reply);
+
+  ClientOptions options;
+  ReplyParser parser;
+  std::string output;
+  std::deque<ClientEvent> events;
+  PeerExtensions extensions;
+  ClientStage stage = ClientStage::Greeting;
+  std::optional<Transaction> transaction;
+  std::optional<Instant> deadline;
+  bool closed = false;             // failed, quit or abandoned: nothing happens any more
+  bool hello_is_old = false;       // HELO, after a peer that does not know EHLO
+  bool peer_is_closing = false;    // it said 421 to a recipient behind the dot; what follows still counts
+  bool answered_anything = false;
+};
+
+// Each reply belongs to the oldest command that has none yet. What must not come now is a failure of the connection:
+// after it nobody could say which answer belongs to which recipient.
+void ClientSession::State::on_reply(Reply reply, Instant now) {
+  if (reply.code == service_closing && stage != ClientStage::AfterDot) {
+    Error error{fmt::format("answered {} {} to {}", reply.code, escaped(reply.text), to_string(stage))};
+    return fail(SessionFailed::Why::Refused, std::move(error), std::move(reply));
+  }
+  answered_anything = true;
+  switch (stage) {
+    case ClientStage::Greeting: return on_greeting(reply, now);
+    case ClientStage::Hello: return on_hello(reply, now);
+    case ClientStage::Idle: return fail_bad_reply("spoke without being asked", reply);
+    case ClientStage::Mail:
+    case ClientStage::Rcpt:
+    case ClientStage::Data: return on_command_reply(reply, now);
+    case ClientStage::Body: return fail_bad_reply("answered before the message was complete", reply);
+    case ClientStage::AfterDot: return on_final_reply(reply);
+    case ClientStage::Reset:
+      if (!reply.positive()) return fail_bad_reply("refused RSET", reply);
+      return finish_transaction();
+  }
+}
+
+void ClientSession::State::on_greeting(const Reply& reply, Instant now) {
+  if (reply.intermediate()) return fail_bad_reply("greeted with", reply);
+  if (!reply.positive()) {
+    return fail(SessionFailed::Why::Refused, {fmt::format("greeted with {} {}", reply.code, escaped(reply.text))}, reply);
+  }
+  say_hello(options.dialect == Dialect::Lmtp ? "LHLO" : "EHLO", now);
+}
+
+void ClientSession::State::say_hello(std::string_view verb, Instant now) {
+  stage = ClientStage::Hello;
+  output += fmt::format("{} {}\r\n", verb, options.hostname);
+  deadline = now + options.timeouts.command;
+}
+
+void ClientSession::State::on_hello(const Reply& reply, Instant now) {
+  if (reply.intermediate()) return fail_bad_reply("answered the hello with", reply);
+  if (reply.permanent() && options.dialect == Dialect::Smtp && !hello_is_old) {
+    hello_is_old = true;  // RFC 5321 section 3.2
+    return say_hello("HELO", now);
+  }
+  if (!reply.positive()) {
+    return fail(SessionFailed::Why::Refused, {fmt::format("answered the hello with {} {}", reply.code, escaped(reply.text))},
+                reply);
+  }
+  if (!hello_is_old) extensions = parse_extensions(reply);
+  stage = ClientStage::Idle;
+  deadline.reset();
+  events.emplace_back(PeerReady{extensions});
+}
+
+void ClientSession::State::begin(Transaction next, Instant now) {
+  assert(stage == ClientStage::Idle && !closed && next.recipients() > 0);
+  answered_anything = false;
+  transaction = std::move(next);
+  if (auto refusal = cannot_carry(transaction->envelope.parameters, extensions)) {
+    transaction->decide_rest(*refusal);
+    return finish_transaction();
+  }
+  stage = ClientStage::Mail;
+  send_commands(now);
+}
+
+void ClientSession::State::send_commands(Instant now) {
+  const std::size_t until = extensions.pipelining ? transaction->commands() : transaction->answered + 1;
+  while (transaction->sent < until) send_command(transaction->sent++);
+  const auto awaited = transaction->answered;
+  stage = awaited == 0 ? ClientStage::Mail
+          : awaited <= transaction->recipients() ? ClientStage::Rcpt
+          : transaction->purpose == Purpose::Deliver ? ClientStage::Data
+                                                     : ClientStage::Reset;
+  deadline = now + options.timeouts.command;
+}
+
+void ClientSession::State::send_command(std::size_t number) {
+  if (number == 0) {
+    output += mail_command(transaction->envelope, extensions);
+  } else if (number <= transaction->recipients()) {
+    output += "RCPT TO:" + transaction->envelope.recipients[number - 1].text() + "\r\n";
+  } else {
+    output += transaction->purpose == Purpose::Deliver ? "DATA\r\n" : "RSET\r\n";
+  }
+}
+
+void ClientSession::State::on_command_reply(const Reply& reply, Instant now) {
+  if (stage == ClientStage::Data) return on_data_reply(reply, now);
+  if (reply.intermediate()) return fail_bad_reply(fmt::format("answered {} with", to_string(stage)), reply);
+
+  const auto number = transaction->answered++;
+  if (number == 0) {
+    // What a pipelining peer says of the recipients of a sender that it has refused does not matter.
+    transaction->sender_refused = !reply.positive();
+    if (transaction->sender_refused) transaction->decide_rest(reply);
+  } else if (auto& outcome = transaction->replies[number - 1]; !outcome) {
+    if (!reply.positive() || transaction->purpose == Purpose::Check) {
+      outcome = reply;
+    } else {
+      transaction->accepted.push_back(number - 1);
+    }
+  }
+  const bool batch_is_out = transaction->sent == transaction->commands();
+  if (!batch_is_out && transaction->decided()) return reset(now);
+  send_commands(now);
+}
+
+void ClientSession::State::on_data_reply(const Reply& reply, Instant now) {
+  ++transaction->answered;
+  if (reply.positive()) return fail_bad_reply("answered DATA with", reply);
+  if (reply.code == 354) {
+    if (transaction->accepted.empty()) return finish_data_without_recipients(now);
+    stage = ClientStage::Body;
+    deadline = now + options.timeouts.command;
+    events.emplace_back(BodyWanted{});
+    return;
+  }
+  if (reply.intermediate()) return fail_bad_reply("answered DATA with", reply);
+  transaction->decide_rest(reply);
+  reset(now);
+}
+
+// RFC 2920 section 3.1: a dot alone. Over LMTP it has no reply (RFC 2033 section 4.2: one for each recipient), but some
+// peers give one, which would then be taken for the answer to the next command: such a connection is not kept. To a
+// peer that has refused the sender and yet wants the message, nothing is said: who knows whom it would go to.
+void ClientSession::State::finish_data_without_recipients(Instant now) {
+  if (!transaction->sender_refused) output += ".\r\n";
+  if (options.dialect == Dialect::Lmtp || transaction->sender_refused) {
+    return fail(SessionFailed::Why::BadReply, {"wanted a message although it had refused every recipient"}, std::nullopt);
+  }
+  stage = ClientStage::AfterDot;
+  deadline = now + options.timeouts.after_dot;
+}
+
+void ClientSession::State::on_final_reply(const Reply& reply) {
+  if (reply.intermediate()) return fail_bad_reply("answered the final dot with", reply);
+  const auto& accepted = transaction->accepted;
+  // A peer that closes with a 421 may have answered some recipients and may go on to answer others: each is worth
+  // having, for what is known to be taken need not be sent twice.
+  if (reply.code == service_closing) peer_is_closing = true;
+  if (options.dialect == Dialect::Lmtp) {
+    const auto behind_dot = transaction->answered++ - transaction->commands();
+    transaction->replies[accepted[behind_dot]] = reply;
+    if (behind_dot + 1 < accepted.size()) return;
+  } else {
+    transaction->decide_rest(reply);
+  }
+  finish_transaction();
+  if (peer_is_closing) {
+    fail(SessionFailed::Why::Refused, {fmt::format("answered the final dot with {}", service_closing)}, reply);
+  }
+}
+
+void ClientSession::State::reset(Instant now) {
+  output += "RSET\r\n";
+  stage = ClientStage::Reset;
+  deadline = now + options.timeouts.command;
+}
+
+void ClientSession::State::finish_transaction() {
+  announce_outcome();
+  stage = ClientStage::Idle;
+  deadline.reset();
+}
+
+void ClientSession::State::announce_outcome() {
+  if (transaction->purpose == Purpose::Check) {
+    events.emplace_back(RecipientChecked{std::move(*transaction->replies.front())});
+  } else {
+    DeliveryDone done;
+    for (auto& reply : transaction->replies) done.replies.push_back(std::move(*reply));
+    events.emplace_back(std::move(done));
+  }
+  transaction.reset();
+}
+
+void ClientSession::State::fail_bad_reply(std::string_view trouble, const Reply& reply) {
+  fail(SessionFailed::Why::BadReply, {fmt::format("{} {} {}", trouble, reply.code, escaped(reply.text))}, reply);
+}
+
+void ClientSession::State::fail(SessionFailed::Why why, Error error, std::optional<Reply> reply) {
+  SessionFailed failed{why, stage, std::move(error), std::move(reply), {}, answered_anything};
+  // The outcome does not depend on the RSET, or whatever else was still to come.
+  if (transaction && transaction->decided()) announce_outcome();
+  if (transaction) failed.replies = std::move(transaction->replies);
+  transaction.reset();
+  events.emplace_back(std::move(failed));
+  closed = true;
+  deadline.reset();
+}
+
+ClientSession::ClientSession(ClientOptions options, Instant now)
+    : state_(std::make_unique<State>(std::move(options), now)) {}
+ClientSession::~ClientSession() = default;
+ClientSession::ClientSession(ClientSession&&) noexcept = default;
+ClientSession& ClientSession::operator=(ClientSession&&) noexcept = default;
+
+void ClientSession::receive(std::string_view bytes, Instant now) {
+  if (state_->closed) return;
+  state_->parser.receive(bytes);
+  while (!state_->closed) {
+    auto reply = state_->parser.next();
+    if (!reply) {
+      state_->answered_anything = true;
+      return state_->fail(SessionFailed::Why::BadReply, std::move(reply.error()), std::nullopt);
+    }
+    if (!*reply) return;
+    state_->on_reply(std::move(**reply), now);
+  }
+}
+
+void ClientSession::connection_lost(std::string reason, Instant) {
+  if (!state_->closed) state_->fail(SessionFailed::Why::PeerClosed, {std::move(reason)}, std::nullopt);
+}
+
+std::optional<ClientEvent> ClientSession::next() {
+  if (state_->events.empty()) return std::nullopt;
+  std::optional<ClientEvent> event = std::move(state_->events.front());
+  state_->events.pop_front();
+  return event;
+}
+
+std::string ClientSession::take_output() { return std::exchange(state_->output, {}); }
+
+bool ClientSession::idle() const { return state_->stage == ClientStage::Idle && !state_->closed; }
+
+void ClientSession::check(ReversePath from, ForwardPath to, MailParameters parameters, Instant now) {
+  Envelope envelope{std::move(from), {}, parameters};
+  envelope.recipients.push_back(std::move(to));
+  state_->begin(Transaction{Purpose::Check, std::move(envelope), std::vector<std::optional<Reply>>(1)}, now);
+}
+
+void ClientSession::deliver(Envelope envelope, Instant now) {
+  std::vector<std::optional<Reply>> none_yet(envelope.recipients.size());
+  state_->begin(Transaction{Purpose::Deliver, std::move(envelope), std::move(none_yet)}, now);
+}
+
+void ClientSession::quit() {
+  assert(idle());
+  state_->output += "QUIT\r\n";
+  state_->closed = true;
+}
+
+void ClientSession::send_body(std::string_view chunk, Instant now) {
+  if (state_->closed || state_->stage != ClientStage::Body) return;
+  state_->transaction->stuffing.append(state_->output, chunk);
+  state_->deadline = now + state_->options.timeouts.command;
+}
+
+void ClientSession::finish_body(Instant now) {
+  if (state_->closed || state_->stage != ClientStage::Body) return;
+  state_->transaction->stuffing.finish(state_->output);
+  state_->stage = ClientStage::AfterDot;
+  state_->deadline = now + state_->options.timeouts.after_dot;
+}
+
+void ClientSession::abandon() {
+  state_->closed = true;
+  state_->output.clear();
+  state_->events.clear();
+  state_->transaction.reset();
+  state_->deadline.reset();
+}
+
+std::optional<Instant> ClientSession::deadline() const { return state_->deadline; }
+
+void ClientSession::expire(Instant now) {
+  if (!state_->deadline || now < *state_->deadline) return;
+  state_->fail(SessionFailed::Why::TimedOut, {fmt::format("gave no answer to {} in time", to_string(state_->stage))},
+               std::nullopt);
+}
+
+ClientStage ClientSession::stage() const { return state_->stage; }
+const PeerExtensions& ClientSession::extensions() const { return state_->extensions; }
+
+}  // namespace postern::smtp
