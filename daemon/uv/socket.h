@@ -3,6 +3,8 @@
 // libuv rules that this file keeps for everybody else: a handle's memory lives until its close callback; no callback of
 // a Handler comes after on_closed(); on_closed() is always the last and comes exactly once after close(), never from
 // within close() itself.
+//
+// libuv writes without MSG_NOSIGNAL: the process must ignore SIGPIPE.
 #pragma once
 
 #include <cstdint>
@@ -26,29 +28,34 @@ class SocketHandler {
   virtual void on_connected() {}
   /// Good only during the call.
   virtual void on_bytes(std::string_view bytes) = 0;
-  /// Everything that was sent has been given to the kernel.
+  /// Everything that was sent has been given to the kernel. Only after something had to wait (unsent() was not 0), and
+  /// never within send().
   virtual void on_drained() {}
   /// The peer has sent its FIN; writing is still possible.
   virtual void on_end() = 0;
-  /// The socket is of no more use (reset, time-out, connect refused): close() it.
+  /// The socket is of no more use (reset, time-out, connect refused): close() it. Comes once, never within a call of
+  /// the owner's; what the peer had sent before has been given to on_bytes() if reading was on.
   virtual void on_failure(const Error& error) = 0;
   /// The owner may now destroy the socket and itself.
   virtual void on_closed() = 0;
 };
 
+/// Descriptors are non-blocking and close-on-exec; TCP has TCP_NODELAY and SO_KEEPALIVE.
 class Socket {
  public:
-  /// Takes over an accepted descriptor.
+  /// Takes over a connected descriptor, of an Acceptor.
   static std::unique_ptr<Socket> adopt(Loop& loop, int descriptor, SocketHandler& handler);
   /// Starts to connect; on_connected() or on_failure() follows, never within the call.
   static std::unique_ptr<Socket> connect(Loop& loop, const Endpoint& to, SocketHandler& handler);
   static std::unique_ptr<Socket> connect_unix(Loop& loop, const std::string& path, SocketHandler& handler);
+  /// Only after (or in) on_closed().
   virtual ~Socket() = default;
 
+  /// Reading is off at first. May be asked for before the connection stands.
   virtual void start_reading() = 0;
   virtual void stop_reading() = 0;
 
-  /// Tries to write at once; what the kernel does not take waits here. After close() it does nothing.
+  /// Tries to write at once; what the kernel does not take waits here. After finish() or a close it does nothing.
   virtual void send(std::string bytes) = 0;
   /// Octets that wait to be written.
   virtual std::size_t unsent() const = 0;
@@ -56,12 +63,14 @@ class Socket {
   virtual void finish() = 0;
   /// Idempotent.
   virtual void close() = 0;
-  /// What close() does, once everything has been sent or `within` has passed.
+  /// close(), once everything has been sent or `within` has passed. Nothing is read from here on; but a peer that is
+  /// still talking is sent a FIN and listened to in vain until it stops, within the same time: to close over unread
+  /// bytes would reset the connection and could take our last reply from the peer.
   virtual void close_when_sent(Duration within) = 0;
   /// RST instead of FIN, so that the peer cannot mistake it for an orderly end.
   virtual void reset() = 0;
 
-  /// Of a TCP socket; the unspecified address for a unix one.
+  /// Of a TCP socket, also after it was closed; the unspecified address for a unix one.
   virtual Endpoint peer() const = 0;
   virtual Endpoint local() const = 0;
 };
@@ -75,13 +84,18 @@ struct Bound {
 
 enum class PortSharing { Alone, Reuseport };
 
+/// IPv6 sockets take no IPv4 connections (IPV6_V6ONLY).
 Result<Bound> bind_tcp(const Endpoint& endpoint, PortSharing sharing);
+
+/// Takes the place of a socket file on which nobody listens any more. `mode` (0660) holds before the first connection
+/// can be made. The file stays behind when the descriptor is closed.
 Result<Bound> bind_unix(const std::string& path, unsigned mode);
 
 class Acceptor {
  public:
   /// Owns the descriptor. `on_accept` gets each connection's descriptor. When accept fails for want of descriptors or
-  /// memory it backs off for a while instead of spinning, and `on_trouble` is told.
+  /// memory it backs off for a moment instead of spinning; who still waits after that is accepted and closed at once,
+  /// so that a sender turns to another MX. `on_trouble` is told when that begins, and once a minute while it lasts.
   Acceptor(Loop& loop, Bound bound, std::function<void(int descriptor)> on_accept,
            std::function<void(const Error&)> on_trouble);
   ~Acceptor();
@@ -89,7 +103,7 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
 
   const Endpoint& endpoint() const;
-  /// Stops listening and closes the descriptor.
+  /// Stops listening and closes the descriptor. Idempotent; no callback comes after it.
   void close();
 
  private:
