@@ -1,4 +1,5 @@
-// Which connection a hand-off gets: decisions only, it opens nothing. One for each target and worker.
+// Which connection a hand-off gets: decisions only, it opens nothing. One for each target and worker. Nobody waits while
+// a connection is idle.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,7 @@ class Pool {
   Lease lease_fresh(Instant now);
 
   /// Never Dial: while a target is not to be dialled, its kept connections can still serve. Full when there are none.
-  Lease lease_kept(Instant now);
+  Lease lease_kept();
 
   /// True when the connection has reached its age limit: close it instead of give_back().
   bool worn_out(ConnectionId connection, Instant now) const;
@@ -45,7 +46,7 @@ class Pool {
   std::optional<WaiterId> give_back(ConnectionId connection, Instant now);
 
   /// The connection is gone. When somebody waits, a place is free: the waiter should call lease() again.
-  std::optional<WaiterId> lost(ConnectionId connection, Instant now);
+  std::optional<WaiterId> lost(ConnectionId connection);
 
   void stop_waiting(WaiterId waiter);
 
@@ -61,7 +62,8 @@ class Pool {
   std::size_t waiting() const;
 
  private:
-  std::optional<ConnectionId> take_idle(Instant now);
+  std::optional<ConnectionId> take_idle();
+  void forget(ConnectionId connection);
   std::optional<Instant> dialled_at(ConnectionId connection) const;
   std::optional<WaiterId> next_waiter();
   Lease dial_or_wait(Instant now);

@@ -84,6 +84,7 @@ inline constexpr NamedReply wrong_protocol_lmtp{500, "5.5.2", "This is an LMTP s
 
 // What becomes of recipients and messages: said by those who route and hand off.
 inline constexpr NamedReply relay_denied{550, "5.7.1", "Relaying denied: this domain is not served here"};
+inline constexpr NamedReply bad_domain{550, "5.1.2", "The domain of this address cannot exist"};
 inline constexpr NamedReply no_such_mailbox{550, "5.1.1", "No such mailbox here"};
 inline constexpr NamedReply mailbox_syntax_refused{550, "5.1.3", "This form of address is not taken here"};
 inline constexpr NamedReply domain_takes_no_mail{556, "5.1.10", "This domain takes no mail"};

@@ -1,0 +1,75 @@
+#include "delivery/plan.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+#include "smtp/replies.h"
+
+namespace postern::delivery {
+
+namespace {
+
+/// The names that RFC 2142 wants at every domain, and that people write to when something is wrong.
+bool is_role_for_everybody(std::string_view local_part) {
+  return equals_ignoring_case(local_part, "postmaster") || equals_ignoring_case(local_part, "abuse");
+}
+
+}  // namespace
+
+RouteTable::RouteTable(std::vector<BackendSettings> backends, std::vector<DomainSettings> domains,
+                       std::optional<smtp::Mailbox> postmaster)
+    : backends_(std::move(backends)), postmaster_(std::move(postmaster)) {
+  std::unordered_map<std::string_view, std::size_t> by_name;
+  for (std::size_t i = 0; i < backends_.size(); ++i) by_name.emplace(backends_[i].name, i);
+  by_domain_.reserve(domains.size());
+  for (auto& domain : domains) {
+    const auto backend = by_name.find(domain.backend);
+    if (backend == by_name.end()) continue;
+    if (domain.name) {
+      by_domain_.emplace(std::move(*domain.name), backend->second);
+    } else {
+      catch_all_ = backend->second;
+    }
+  }
+}
+
+std::optional<std::size_t> RouteTable::backend_of(const smtp::Mailbox& mailbox) const {
+  const auto domain = mailbox.domain_name();
+  if (!domain) return std::nullopt;
+  const auto found = by_domain_.find(*domain);
+  return found == by_domain_.end() ? catch_all_ : std::optional(found->second);
+}
+
+tl::expected<RouteTable::Route, smtp::Reply> RouteTable::route(const smtp::ForwardPath& to) const {
+  if (to.is_bare_postmaster()) return route_bare_postmaster(to);
+  const auto domain = to.mailbox.domain_name();
+  if (!domain) {
+    const bool literal = to.mailbox.domain.starts_with('[');
+    return tl::unexpected<smtp::Reply>(literal ? smtp::replies::relay_denied : smtp::replies::bad_domain);
+  }
+  const auto hosted = by_domain_.find(*domain);
+  if (hosted == by_domain_.end() && !catch_all_) return tl::unexpected<smtp::Reply>(smtp::replies::relay_denied);
+
+  Route made{&backends_[hosted == by_domain_.end() ? *catch_all_ : hosted->second], to, std::nullopt, nullptr};
+  // A domain that only passes through (the catch-all) has a postmaster of its own.
+  const bool ours = hosted != by_domain_.end() && is_role_for_everybody(to.mailbox.local_part);
+  if (!ours || !postmaster_ || *postmaster_ == to.mailbox) return made;
+  if (const auto fallback = backend_of(*postmaster_)) {
+    made.fallback = smtp::ForwardPath{*postmaster_};
+    made.fallback_backend = &backends_[*fallback];
+  }
+  return made;
+}
+
+tl::expected<RouteTable::Route, smtp::Reply> RouteTable::route_bare_postmaster(const smtp::ForwardPath& to) const {
+  if (postmaster_) {
+    if (const auto backend = backend_of(*postmaster_)) {
+      return Route{&backends_[*backend], smtp::ForwardPath{*postmaster_}, std::nullopt, nullptr};
+    }
+  }
+  if (backends_.empty()) return tl::unexpected<smtp::Reply>(smtp::replies::relay_denied);
+  return Route{&backends_[catch_all_.value_or(0)], to, std::nullopt, nullptr};
+}
+
+}  // namespace postern::delivery
