@@ -1,0 +1,136 @@
+// One inbound connection: moves bytes between the socket, the TLS stream and the SMTP machine, and carries out what the
+// machine asks for. It decides nothing about the protocol.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/shared_view.h"
+#include "daemon/session/backends.h"
+#include "daemon/session/counters.h"
+#include "daemon/session/ids.h"
+#include "daemon/session/journal.h"
+#include "daemon/session/settings.h"
+#include "daemon/session/transaction.h"
+#include "daemon/uv/loop.h"
+#include "daemon/uv/socket.h"
+#include "daemon/uv/work_pool.h"
+#include "observe/event.h"
+#include "smtp/server_session.h"
+#include "tls/stream.h"
+
+namespace postern::session {
+
+using SessionId = std::uint64_t;
+
+class Inbound;
+
+/// Finds a session that may be gone by the time a late answer comes (conventions: late results carry ids).
+class SessionDirectory {
+ public:
+  virtual ~SessionDirectory() = default;
+  virtual Inbound* find(SessionId id) = 0;
+  /// The session's socket is closed: it may be destroyed now, and will be.
+  virtual void closed(SessionId id) = 0;
+};
+
+/// What the sessions of a worker share; outlives them all.
+struct InboundServices {
+  uv::Loop& loop;
+  uv::WorkPool& spill_pool;
+  View<RunSettings>& settings;
+  View<TlsGeneration>& tls;
+  Backends& backends;
+  Journal& journal;
+  Counters& counters;
+  IdSource& ids;
+  SessionDirectory& directory;
+};
+
+class Inbound : private uv::SocketHandler {
+ public:
+  /// Takes over an accepted descriptor; `listener` is the address it was accepted at.
+  Inbound(InboundServices& services, SessionId id, int descriptor, const Endpoint& listener);
+  ~Inbound() override;
+  Inbound(const Inbound&) = delete;
+  Inbound& operator=(const Inbound&) = delete;
+
+  const IpAddress& peer_address() const { return peer_.address; }
+
+  /// 421 between transactions; inside one as soon as it has ended.
+  void shut_down();
+  /// The time for shut_down() is over: closed now, unless a message is past its dot.
+  void close_unless_awaiting_outcome();
+
+ private:
+  void on_bytes(std::string_view bytes) override;
+  void on_drained() override;
+  void on_end() override;
+  void on_failure(const Error& error) override;
+  void on_closed() override;
+
+  void start_smtp(smtp::TlsState tls);
+  void start_tls();
+  smtp::Extensions extensions() const;
+
+  void pump();
+  bool handle_smtp_events();
+  bool handle_one_stream_event();
+  bool wants_input() const;
+  void handle(const smtp::SenderOffered& event);
+  void handle(const smtp::RecipientOffered& event);
+  void handle(const smtp::BodyOffered& event);
+  void handle(const smtp::BodyChunk& event);
+  void handle(const smtp::MessageComplete& event);
+  void handle(const smtp::TransactionEnded& event);
+  void handle(const smtp::TlsRequested& event);
+  void handle(const smtp::SessionClosing& event);
+  void handle(const tls::Established& event);
+  void handle(const tls::Plaintext& event);
+  void handle(const tls::PeerClosed& event);
+  void handle(const tls::TlsFailed& event);
+
+  void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
+                         const delivery::BackendSettings& backend, const Checked& checked);
+  void message_written(smtp::EventNumber number, const Result<void>& written);
+  void outcome_known(smtp::EventNumber number, const smtp::Reply& reply);
+  void record_handshake();
+  void flush();
+  void update_reading();
+  void rearm_timer();
+  void on_timer();
+  /// Says what is left to say, then waits a moment for the client's FIN, so that no RST overtakes our last reply.
+  void close_politely(std::string outcome);
+  void close_now(std::string outcome);
+  observe::RecipientRecord transaction_facts();
+  void finish_record();
+
+  enum class Phase { Talking, Lingering, Closed };
+
+  InboundServices& services_;
+  const SessionId id_;
+  std::unique_ptr<uv::Socket> socket_;
+  Endpoint peer_;
+  Endpoint listener_;
+  Phase phase_ = Phase::Talking;
+  bool pumping_ = false;
+  bool reading_ = false;
+  bool shutting_down_ = false;
+  bool peer_ended_ = false;
+  std::unique_ptr<tls::Stream> stream_;      // once TLS has begun
+  std::optional<smtp::ServerSession> smtp_;  // from the start; with implicit TLS, since the handshake
+  std::shared_ptr<Transaction> transaction_;
+  std::optional<Instant> handshake_deadline_;
+  std::optional<Instant> linger_deadline_;
+  std::optional<Instant> timer_armed_for_;
+  Instant accepted_at_;
+  Instant handshake_began_{};
+  uv::Timer timer_;
+  observe::SessionRecord record_;
+};
+
+}  // namespace postern::session

@@ -1,0 +1,56 @@
+// What sessions need of the running configuration and of the certificates. Both are immutable generations that app/
+// publishes: a session takes the configuration anew at each MAIL and the certificates at each handshake.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/instant.h"
+#include "certs/snapshot.h"
+#include "delivery/plan.h"
+#include "smtp/settings.h"
+#include "tls/context.h"
+
+namespace postern::session {
+
+enum class ListenerTls { None, Starttls, Implicit };
+
+/// What differs for one local address of a listener.
+struct LocalAddressSettings {
+  std::optional<std::string> hostname;
+  std::optional<std::string> default_certificate;
+};
+
+struct ListenerSettings {
+  ListenerTls tls = ListenerTls::Starttls;
+  std::string hostname;
+  std::string default_certificate;
+  std::map<IpAddress, LocalAddressSettings> local;
+
+  const std::string& hostname_at(const IpAddress& local_address) const;
+  const std::string& default_certificate_at(const IpAddress& local_address) const;
+};
+
+/// One generation of the configuration.
+struct RunSettings {
+  std::uint64_t generation = 0;
+  std::map<Endpoint, ListenerSettings> listeners;  ///< by listening address
+  smtp::SmtpSettings smtp;
+  Duration final_deadline = std::chrono::minutes(8);
+  std::size_t spill_at = 1024 * 1024;
+  std::string spill_dir;
+  std::shared_ptr<const delivery::RouteTable> routes;
+};
+
+/// One generation of what handshakes need.
+struct TlsGeneration {
+  std::shared_ptr<const certs::Snapshot> snapshot;
+  std::map<Endpoint, std::shared_ptr<const tls::ServerContext>> contexts;  ///< by listening address
+};
+
+}  // namespace postern::session
