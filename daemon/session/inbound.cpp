@@ -299,14 +299,14 @@ void Inbound::rearm_timer() {
     consider(handshake_deadline_);
     if (smtp_ && !handshake_deadline_) consider(smtp_->deadline());
   }
-  // A deadline that has only moved on need not touch the timer: on_timer() looks again.
-  if (!next || (timer_armed_for_ && *timer_armed_for_ <= *next)) return;
-  timer_armed_for_ = next;
-  timer_.start_at(*next);
+  if (next) {
+    timer_.start_at(*next);
+  } else {
+    timer_.stop();
+  }
 }
 
 void Inbound::on_timer() {
-  timer_armed_for_.reset();
   const Instant now = services_.loop.now();
   if (linger_deadline_ && now >= *linger_deadline_) return close_now(record_.outcome);
   if (phase_ == Phase::Talking && handshake_deadline_ && now >= *handshake_deadline_) {

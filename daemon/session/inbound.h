@@ -126,7 +126,6 @@ class Inbound : private uv::SocketHandler {
   std::shared_ptr<Transaction> transaction_;
   std::optional<Instant> handshake_deadline_;
   std::optional<Instant> linger_deadline_;
-  std::optional<Instant> timer_armed_for_;
   Instant accepted_at_;
   Instant handshake_began_{};
   uv::Timer timer_;

@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/instant.h"
 #include "certs/snapshot.h"
+#include "daemon/session/connection_limits.h"
 #include "delivery/plan.h"
 #include "smtp/settings.h"
 #include "tls/context.h"
@@ -41,7 +42,9 @@ struct RunSettings {
   std::uint64_t generation = 0;
   std::map<Endpoint, ListenerSettings> listeners;  ///< by listening address
   smtp::SmtpSettings smtp;
+  ConnectionLimits connection_limits;
   Duration final_deadline = std::chrono::minutes(8);
+  Duration drain = std::chrono::seconds(30);  ///< how long sessions may go on after a signal to end
   std::size_t spill_at = 1024 * 1024;
   std::string spill_dir;
   std::shared_ptr<const delivery::RouteTable> routes;
@@ -50,7 +53,7 @@ struct RunSettings {
 /// One generation of what handshakes need.
 struct TlsGeneration {
   std::shared_ptr<const certs::Snapshot> snapshot;
-  std::map<Endpoint, std::shared_ptr<const tls::ServerContext>> contexts;  ///< by listening address
+  std::map<Endpoint, std::shared_ptr<const tls::ServerContext>> contexts;  ///< by listening address; none without TLS
 };
 
 }  // namespace postern::session

@@ -95,7 +95,7 @@ void Transaction::part_done(const Part& part, const Delivered& delivered, uv::Lo
 
 smtp::Reply Transaction::fail_locally(const Error& why, Instant now) {
   journal_->note(observe::Level::Error, facts_.transaction + ": " + why.text);
-  const smtp::Reply reply = smtp::replies::no_storage;
+  const smtp::Reply reply = smtp::replies::storage_full;
   for (const Recipient& recipient : recipients_) {
     log(recipient.asked, recipient.backend, {delivery::RecipientOutcome::Status::Deferred, reply}, now);
   }

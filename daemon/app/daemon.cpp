@@ -1,0 +1,190 @@
+#include "daemon/app/daemon.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "daemon/app/control_server.h"
+#include "daemon/app/listeners.h"
+#include "daemon/app/reload.h"
+#include "daemon/app/shared.h"
+#include "daemon/app/sinks.h"
+#include "daemon/app/state_lock.h"
+#include "daemon/app/status.h"
+#include "daemon/app/worker.h"
+#include "daemon/uv/signals.h"
+
+namespace postern::app {
+
+namespace {
+
+constexpr unsigned control_socket_mode = 0660;
+
+/// Owns everything of a running posternd. The control loop runs on the thread that calls run().
+class Daemon {
+ public:
+  Daemon(std::string config_path, StderrJournal& journal)
+      : journal_(journal),
+        shared_(journal),
+        reloader_(std::move(config_path), shared_, journal, loop_, [this] { refresh_workers(); }) {}
+
+  Exit run() {
+    const auto config = reloader_.start();
+    if (!config) return failed(Exit::ConfigurationError, config.error().lines);
+    if (const auto prepared = prepare(*config); prepared != Exit::Ok) return prepared;
+
+    for (auto& worker : workers_) worker->start();
+    reloader_.watch();
+    const uv::Signal terminate(loop_, SIGTERM, [this] { shut_down("SIGTERM"); });
+    const uv::Signal interrupt(loop_, SIGINT, [this] { shut_down("SIGINT"); });
+    const uv::Signal hang_up(loop_, SIGHUP, [this] { reload_on_signal(); });
+    journal_.note(observe::Level::Info, fmt::format("posternd {} is ready: {} workers, {} names, {} certificates",
+                                                    POSTERN_VERSION, workers_.size(), reloader_.facts().names,
+                                                    reloader_.facts().certificates));
+    loop_.run();
+    for (auto& worker : workers_) worker->join();
+    journal_.note(observe::Level::Info, "posternd has ended");
+    return Exit::Ok;
+  }
+
+ private:
+  /// Takes what only one posternd may have, and makes the workers.
+  Exit prepare(const config::Config& config) {
+    auto lock = StateLock::take(config.start.state_dir);
+    if (!lock) return failed(Exit::RunFailure, {lock.error().text});
+    lock_ = std::move(*lock);
+    if (const auto warning = check_descriptor_limit(config.run.connection_limits.connections)) {
+      journal_.note(observe::Level::Warning, *warning);
+    }
+    const unsigned count = config.start.workers != 0 ? config.start.workers : std::max(1u, std::thread::hardware_concurrency());
+    listeners_ = listening_addresses(config.run);
+    auto sockets = bind_listeners(listeners_, count);
+    if (!sockets) {
+      std::vector<std::string> lines;
+      for (const Error& error : sockets.error()) lines.push_back(error.text);
+      return failed(Exit::RunFailure, lines);
+    }
+    if (!config.start.control.empty()) {
+      auto bound = uv::bind_unix(config.start.control, control_socket_mode);
+      if (!bound) return failed(Exit::RunFailure, {bound.error().text});
+      control_path_ = config.start.control;
+      control_ = std::make_unique<ControlServer>(
+          loop_, std::move(*bound), [this](const control::Request& request, auto reply) { handle(request, std::move(reply)); });
+    }
+    for (unsigned i = 0; i < count; ++i) {
+      workers_.push_back(std::make_unique<Worker>(Worker::Options{i, count, config.run.hostname}, shared_,
+                                                  std::move((*sockets)[i])));
+    }
+    return Exit::Ok;
+  }
+
+  Exit failed(Exit code, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) journal_.note(observe::Level::Error, line);
+    return code;
+  }
+
+  void refresh_workers() {
+    for (auto& worker : workers_) worker->refresh();
+  }
+
+  void handle(const control::Request& request, std::function<void(control::Reply)> reply) {
+    if (std::holds_alternative<control::ReloadRequest>(request)) {
+      reloader_.reload([reply = std::move(reply)](control::ReloadReply made) { reply(std::move(made)); });
+    } else {
+      gather_status(StatusSources{loop_, shared_, reloader_, workers_, listeners_, started_}, std::move(reply));
+    }
+  }
+
+  void reload_on_signal() {
+    reloader_.reload([this](const control::ReloadReply& reply) {
+      for (const std::string& error : reply.errors) journal_.note(observe::Level::Error, error);
+      for (const std::string& warning : reply.warnings) journal_.note(observe::Level::Warning, warning);
+      journal_.note(reply.configuration_taken ? observe::Level::Info : observe::Level::Error,
+                    fmt::format("{}: {} names added, {} removed, {} renewed",
+                                reply.configuration_taken ? "configuration reloaded"
+                                                          : "the configuration was not taken, the one before goes on",
+                                reply.added.size(), reply.removed.size(), reply.renewed.size()));
+    });
+  }
+
+  void shut_down(std::string_view signal) {
+    if (shutting_down_) return;
+    shutting_down_ = true;
+    journal_.note(observe::Level::Info, fmt::format("{}: no new connections, sessions may end", signal));
+    const Duration drain = shared_.settings.current()->drain;
+    reloader_.stop();
+    workers_left_ = workers_.size();
+    for (auto& worker : workers_) {
+      worker->shut_down(drain, [this] { loop_.post([this] { worker_ended(); }); });
+    }
+  }
+
+  void worker_ended() {
+    if (--workers_left_ > 0) return;
+    if (control_) {
+      control_->close();
+      ::unlink(control_path_.c_str());
+    }
+    loop_.stop();
+  }
+
+  StderrJournal& journal_;
+  const Instant started_ = uv::monotonic_now();
+  uv::Loop loop_;
+  Shared shared_;
+  Reloader reloader_;
+  StateLock lock_;
+  std::vector<Endpoint> listeners_;
+  std::unique_ptr<ControlServer> control_;
+  std::string control_path_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::size_t workers_left_ = 0;
+  bool shutting_down_ = false;
+};
+
+}  // namespace
+
+Exit run(const std::string& config_path) {
+  // A peer that has gone is a failed write, not the end of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+  StderrJournal journal;
+  Daemon daemon(config_path, journal);
+  return daemon.run();
+}
+
+Exit check(const std::string& config_path) {
+  StderrJournal journal;
+  Shared shared(journal);
+  uv::Loop loop;
+  Reloader reloader(config_path, shared, journal, loop, [] {});
+  const auto config = reloader.start();
+  if (!config) {
+    for (const std::string& line : config.error().lines) journal.note(observe::Level::Error, line);
+    return Exit::ConfigurationError;
+  }
+  const GenerationFacts facts = reloader.facts();
+  journal.note(observe::Level::Info, fmt::format("{}: {} names, {} certificates, {} faults", config_path, facts.names,
+                                                 facts.certificates, facts.faults.size()));
+  return facts.faults.empty() ? Exit::Ok : Exit::RunFailure;
+}
+
+std::string become_user(const std::string& name) {
+  const passwd* user = ::getpwnam(name.c_str());
+  if (user == nullptr) return fmt::format("--user {}: there is no such user", name);
+  if (::initgroups(user->pw_name, user->pw_gid) != 0 || ::setgid(user->pw_gid) != 0 || ::setuid(user->pw_uid) != 0) {
+    return fmt::format("--user {}: {}; only root can become another user", name, std::strerror(errno));
+  }
+  return {};
+}
+
+}  // namespace postern::app

@@ -1,0 +1,22 @@
+// posternd as a whole: starts, runs until a signal, and ends in order. No protocol.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace postern::app {
+
+/// Exit codes of posternd.
+enum class Exit { Ok = 0, RunFailure = 1, ConfigurationError = 2 };
+
+/// Runs in the foreground until SIGTERM or SIGINT.
+Exit run(const std::string& config_path);
+
+/// Reads the configuration and every certificate file as this process can, and says what is wrong on stderr.
+Exit check(const std::string& config_path);
+
+/// Becomes another user, so that check() sees what that user may read.
+/// Returns what went wrong, or an empty string.
+std::string become_user(const std::string& name);
+
+}  // namespace postern::app

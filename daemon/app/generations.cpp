@@ -1,0 +1,96 @@
+#include "daemon/app/generations.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace postern::app {
+
+namespace {
+
+session::ListenerTls tls_mode(config::ListenerTls tls) {
+  switch (tls) {
+    case config::ListenerTls::None: return session::ListenerTls::None;
+    case config::ListenerTls::Starttls: return session::ListenerTls::Starttls;
+    case config::ListenerTls::Implicit: return session::ListenerTls::Implicit;
+  }
+  return session::ListenerTls::None;
+}
+
+session::ListenerSettings listener_settings(const config::Listener& listener) {
+  session::ListenerSettings made;
+  made.tls = tls_mode(listener.tls);
+  made.hostname = listener.hostname;
+  made.default_certificate = listener.default_certificate;
+  for (const auto& [address, local] : listener.local) {
+    made.local[address] = {local.hostname, local.default_certificate};
+  }
+  return made;
+}
+
+}  // namespace
+
+std::vector<Endpoint> listening_addresses(const config::RunConfig& run) {
+  std::vector<Endpoint> addresses;
+  for (const config::Listener& listener : run.listeners) {
+    addresses.insert(addresses.end(), listener.addresses.begin(), listener.addresses.end());
+  }
+  return addresses;
+}
+
+std::shared_ptr<const session::RunSettings> make_run_settings(const config::RunConfig& run, std::uint64_t generation,
+                                                              const std::string& spill_dir,
+                                                              const session::RunSettings* previous,
+                                                              const std::vector<Endpoint>& bound) {
+  auto made = std::make_shared<session::RunSettings>();
+  made->generation = generation;
+  for (const config::Listener& listener : run.listeners) {
+    for (const Endpoint& address : listener.addresses) made->listeners[address] = listener_settings(listener);
+  }
+  if (previous != nullptr) {
+    for (const Endpoint& address : bound) made->listeners.try_emplace(address, previous->listeners.at(address));
+  }
+  made->smtp = run.smtp;
+  made->connection_limits = {run.connection_limits.connections, run.connection_limits.connections_per_address};
+  made->final_deadline = run.final_deadline;
+  made->drain = run.drain;
+  made->spill_at = run.spill_at;
+  made->spill_dir = run.spill_dir.empty() ? spill_dir : run.spill_dir;
+  made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster);
+  return made;
+}
+
+Result<std::shared_ptr<const session::TlsGeneration>> make_tls_generation(
+    const session::RunSettings& settings, const tls::TlsSettings& tls,
+    std::shared_ptr<const certs::Snapshot> snapshot) {
+  auto made = std::make_shared<session::TlsGeneration>();
+  made->snapshot = std::move(snapshot);
+  for (const auto& [address, listener] : settings.listeners) {
+    if (listener.tls == session::ListenerTls::None) continue;
+    auto context = tls::ServerContext::make(tls, tls::Application::Smtp);
+    if (!context) return fail("{}: {}", address.text(), context.error().text);
+    made->contexts[address] = std::move(*context);
+  }
+  return made;
+}
+
+std::vector<std::string> unresolved_defaults(const session::RunSettings& settings, const certs::Snapshot& snapshot) {
+  std::vector<std::string> sentences;
+  const auto look = [&](const Endpoint& address, const std::string& name) {
+    if (snapshot.find_default(name) != nullptr) return;
+    sentences.push_back(
+        fmt::format("listener {}: default_certificate \"{}\" is neither the id of a usable [[certificate]] nor a name "
+                    "that a usable certificate covers",
+                    address.text(), name));
+  };
+  for (const auto& [address, listener] : settings.listeners) {
+    if (listener.tls == session::ListenerTls::None) continue;
+    look(address, listener.default_certificate);
+    for (const auto& [local_address, local] : listener.local) {
+      if (local.default_certificate) look(address, *local.default_certificate);
+    }
+  }
+  return sentences;
+}
+
+}  // namespace postern::app

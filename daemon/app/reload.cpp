@@ -1,0 +1,262 @@
+#include "daemon/app/reload.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "config/from_toml.h"
+#include "daemon/app/generations.h"
+
+namespace postern::app {
+
+namespace {
+
+constexpr Duration burst_quiet = std::chrono::milliseconds(50);  // certbot and friends touch several files a renewal
+constexpr Duration sweep_interval_min = std::chrono::seconds(1);
+// A sweep of many files takes a while: it gets at most one part in this many of the loading thread's time.
+constexpr int sweep_share = 20;
+
+observe::LineFormat line_format(config::LogFormat format) {
+  return format == config::LogFormat::Json ? observe::LineFormat::Json : observe::LineFormat::Text;
+}
+
+observe::Level log_level(config::LogLevel level) {
+  switch (level) {
+    case config::LogLevel::Error: return observe::Level::Error;
+    case config::LogLevel::Warning: return observe::Level::Warning;
+    case config::LogLevel::Info: return observe::Level::Info;
+    case config::LogLevel::Debug: return observe::Level::Debug;
+  }
+  return observe::Level::Info;
+}
+
+void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+std::string rendered(const certs::Fault& fault) { return fault.source + ": " + fault.text; }
+
+/// What differs but takes a restart to change.
+std::vector<std::string> restart_warnings(const config::Config& running, const config::Config& next,
+                                          const std::vector<Endpoint>& bound) {
+  std::vector<std::string> warnings;
+  const auto differs = [&warnings](std::string_view key) {
+    warnings.push_back(fmt::format("{} has changed: it takes effect at the next restart", key));
+  };
+  if (running.start.workers != next.start.workers) differs("workers");
+  if (running.start.state_dir != next.start.state_dir) differs("state_dir");
+  if (running.start.control != next.start.control) differs("control");
+  auto before = bound;
+  auto after = listening_addresses(next.run);
+  std::sort(before.begin(), before.end());
+  std::sort(after.begin(), after.end());
+  if (before != after) differs("the set of listening addresses");
+  return warnings;
+}
+
+}  // namespace
+
+Reloader::Reloader(std::string config_path, Shared& shared, StderrJournal& journal, uv::Loop& control_loop,
+                   std::function<void()> on_published)
+    : config_path_(std::move(config_path)),
+      shared_(shared),
+      journal_(journal),
+      control_loop_(control_loop),
+      on_published_(std::move(on_published)),
+      loader_(certs::make_local_file_source()) {}
+
+Reloader::~Reloader() = default;
+
+tl::expected<config::Config, StartFailure> Reloader::start() {
+  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
+  StartFailure failure;
+  for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
+    if (diagnostic.severity == config::Diagnostic::Severity::Error) {
+      failure.lines.push_back(diagnostic.rendered());
+    } else {
+      journal_.note(observe::Level::Warning, diagnostic.rendered());
+    }
+  }
+  if (!parsed.config) return tl::unexpected(std::move(failure));
+  config_ = std::move(*parsed.config);
+  journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  bound_ = listening_addresses(config_.run);
+
+  auto settings = make_run_settings(config_.run, ++config_generation_, config_.start.state_dir, nullptr, bound_);
+  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time());
+  take_faults(loaded.faults);
+  if (!publish(std::move(settings), config_.run.tls, loaded, failure.lines)) return tl::unexpected(std::move(failure));
+  return config_;
+}
+
+bool Reloader::publish(std::shared_ptr<const session::RunSettings> settings, const tls::TlsSettings& tls,
+                       const certs::LoadOutcome& loaded, std::vector<std::string>& errors) {
+  append(errors, unresolved_defaults(*settings, *loaded.snapshot));
+  if (!errors.empty()) return false;
+  auto generation = make_tls_generation(*settings, tls, loaded.snapshot);
+  if (!generation) {
+    errors.push_back(generation.error().text);
+    return false;
+  }
+  {
+    const std::lock_guard lock(facts_mutex_);
+    facts_.config_generation = settings->generation;
+    facts_.map_version = loaded.snapshot->version();
+    facts_.names = loaded.snapshot->name_count();
+    facts_.certificates = loaded.snapshot->certificate_count();
+  }
+  // Settings last: a session that sees a new listener mode finds its SSL_CTX.
+  retired_.push_back(shared_.tls.publish(std::move(*generation)));
+  if (shared_.settings.current() != settings) retired_.push_back(shared_.settings.publish(std::move(settings)));
+  return true;
+}
+
+void Reloader::free_retired() {
+  std::erase_if(retired_, [](const auto& generation) { return generation.use_count() <= 1; });
+}
+
+void Reloader::take_faults(const std::vector<certs::Fault>& faults) {
+  std::vector<std::string> lines;
+  for (const certs::Fault& fault : faults) lines.push_back(rendered(fault));
+  std::vector<std::string> before;
+  {
+    const std::lock_guard lock(facts_mutex_);
+    before = std::exchange(facts_.faults, lines);
+  }
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    if (std::find(before.begin(), before.end(), lines[i]) != before.end()) continue;  // said once, not at every sweep
+    const bool warning = faults[i].severity == certs::Fault::Severity::Warning;
+    journal_.note(warning ? observe::Level::Warning : observe::Level::Error, lines[i]);
+  }
+}
+
+control::ReloadReply Reloader::load_everything() {
+  control::ReloadReply reply;
+  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
+  for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
+    const bool error = diagnostic.severity == config::Diagnostic::Severity::Error;
+    (error ? reply.errors : reply.warnings).push_back(diagnostic.rendered());
+  }
+  // A broken configuration does not keep renewed certificates from being served.
+  const config::Config& next = parsed.config ? *parsed.config : config_;
+  const certs::LoadOutcome loaded = loader_.load(next.run.certificates, uv::wall_time());
+  take_faults(loaded.faults);
+  for (const certs::Fault& fault : loaded.faults) reply.faults.push_back(rendered(fault));
+
+  if (parsed.config) {
+    append(reply.warnings, restart_warnings(config_, *parsed.config, bound_));
+    const auto previous = shared_.settings.current();
+    auto settings = make_run_settings(parsed.config->run, ++config_generation_, config_.start.state_dir,
+                                      previous.get(), bound_);
+    reply.configuration_taken = publish(std::move(settings), parsed.config->run.tls, loaded, reply.errors);
+  } else {
+    (void)publish(shared_.settings.current(), config_.run.tls, loaded, reply.errors);
+  }
+  if (reply.configuration_taken) {
+    config_ = std::move(*parsed.config);
+    journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  }
+  reply.added = loaded.changes.added;
+  reply.removed = loaded.changes.removed;
+  reply.renewed = loaded.changes.renewed;
+  return reply;
+}
+
+bool Reloader::load_certificates() {
+  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time());
+  std::vector<std::string> errors;
+  auto faults = loaded.faults;
+  bool published = false;
+  if (loaded.anything_changed) {
+    published = publish(shared_.settings.current(), config_.run.tls, loaded, errors);
+    for (const std::string& error : errors) {
+      faults.push_back({certs::Fault::Severity::Error, config_path_, error + "; the previous certificates stay in use"});
+    }
+  }
+  take_faults(faults);
+  if (published) {
+    journal_.note(observe::Level::Info,
+                  fmt::format("certificates reloaded: {} names added, {} removed, {} renewed; map version {}",
+                              loaded.changes.added.size(), loaded.changes.removed.size(), loaded.changes.renewed.size(),
+                              loaded.snapshot->version()));
+  }
+  return published;
+}
+
+void Reloader::submit(std::function<void()> work, std::function<void()> done) {
+  const bool queued = loading_pool_.submit(
+      [this, work = std::move(work)] {
+        free_retired();
+        work();
+      },
+      control_loop_, std::move(done));
+  // The queue holds at most one look at the certificates and what the few control connections ask for.
+  if (!queued) journal_.note(observe::Level::Error, "too many reloads are waiting: this one was dropped");
+}
+
+void Reloader::reload(std::function<void(control::ReloadReply)> done) {
+  auto reply = std::make_shared<control::ReloadReply>();
+  auto directories = std::make_shared<std::vector<std::string>>();
+  submit(
+      [this, reply, directories] {
+        *reply = load_everything();
+        *directories = loader_.watched_directories();
+      },
+      [this, reply, directories, done = std::move(done)] {
+        if (watching_) watch_->set(*directories);
+        on_published_();
+        done(std::move(*reply));
+      });
+}
+
+void Reloader::reload_certificates() {
+  if (certificates_requested_) {
+    look_again_ = true;
+    return;
+  }
+  certificates_requested_ = true;
+  look_began_ = uv::monotonic_now();
+  auto published = std::make_shared<bool>(false);
+  auto directories = std::make_shared<std::vector<std::string>>();
+  submit(
+      [this, published, directories] {
+        *published = load_certificates();
+        *directories = loader_.watched_directories();
+      },
+      [this, published, directories] {
+        certificates_requested_ = false;
+        if (!watching_) return;
+        watch_->set(*directories);
+        if (*published) on_published_();
+        if (std::exchange(look_again_, false)) return reload_certificates();
+        schedule_sweep();
+      });
+}
+
+void Reloader::watch() {
+  watching_ = true;
+  watch_ = std::make_unique<uv::DirectoryWatch>(control_loop_, burst_quiet, [this] { reload_certificates(); });
+  watch_->set(loader_.watched_directories());
+  sweep_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { reload_certificates(); });
+  schedule_sweep();
+}
+
+void Reloader::schedule_sweep() {
+  const Instant now = uv::monotonic_now();
+  const Duration took = look_began_ == Instant{} ? Duration{} : now - look_began_;
+  sweep_timer_->start_at(control_loop_.now() + std::max(sweep_interval_min, took * sweep_share));
+}
+
+void Reloader::stop() {
+  watching_ = false;
+  watch_.reset();
+  sweep_timer_.reset();
+}
+
+GenerationFacts Reloader::facts() const {
+  const std::lock_guard lock(facts_mutex_);
+  return facts_;
+}
+
+}  // namespace postern::app

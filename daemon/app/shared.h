@@ -1,0 +1,22 @@
+// What the whole process shares: immutable generations behind Publishers, and a few tables that lock for themselves.
+#pragma once
+
+#include "base/shared_view.h"
+#include "daemon/session/connection_limits.h"
+#include "daemon/session/journal.h"
+#include "daemon/session/settings.h"
+#include "daemon/uv/work_pool.h"
+
+namespace postern::app {
+
+struct Shared {
+  explicit Shared(session::Journal& journal_) : journal(journal_) {}
+
+  session::Journal& journal;
+  Publisher<session::RunSettings> settings;
+  Publisher<session::TlsGeneration> tls;
+  session::ConnectionTable connections;
+  uv::WorkPool spill_pool{{.name = "spill", .threads = 2, .queue_max = 4096, .nice = 0}};
+};
+
+}  // namespace postern::app

@@ -1,0 +1,117 @@
+#include "daemon/app/worker.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "daemon/uv/sockaddr.h"
+#include "smtp/replies.h"
+
+namespace postern::app {
+
+Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
+    : options_(std::move(options)),
+      shared_(shared),
+      settings_(shared.settings),
+      tls_(shared.tls),
+      resolver_(loop_, {}),
+      backends_(loop_, resolver_, shared.journal, {options_.hostname, options_.count}),
+      ids_(options_.number),
+      services_{loop_, shared.spill_pool, settings_, tls_, backends_, shared.journal, counters_, ids_, *this} {
+  backends_.configure(settings_.get()->routes);
+  for (uv::Bound& socket : sockets) {
+    const Endpoint listener = socket.endpoint;
+    acceptors_.push_back(std::make_unique<uv::Acceptor>(
+        loop_, std::move(socket), [this, listener](int descriptor) { accepted(descriptor, listener); },
+        [this, listener](const Error& error) {
+          shared_.journal.note(observe::Level::Error, listener.text() + ": connections cannot be accepted: " + error.text);
+        }));
+  }
+}
+
+Worker::~Worker() = default;
+
+void Worker::start() {
+  thread_ = std::thread([this] { loop_.run(); });
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::refresh() {
+  loop_.post([this] {
+    (void)tls_.get();
+    backends_.configure(settings_.get()->routes);
+  });
+}
+
+void Worker::ask_backends(std::function<void(std::vector<session::TargetStatus>)> reply) {
+  loop_.post([this, reply = std::move(reply)] { reply(backends_.status()); });
+}
+
+session::Inbound* Worker::find(session::SessionId id) {
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+void Worker::closed(session::SessionId id) {
+  const auto found = sessions_.find(id);
+  shared_.connections.leave(found->second->peer_address());
+  sessions_.erase(found);
+  continue_shut_down();
+}
+
+void Worker::accepted(int descriptor, const Endpoint& listener) {
+  const IpAddress from = uv::peer_of(descriptor).address;
+  const auto verdict = shared_.connections.enter(from, settings_.get()->connection_limits);
+  if (verdict != session::ConnectionTable::Verdict::Admitted) return turn_away(descriptor, from, listener, verdict);
+  const session::SessionId id = next_session_++;
+  // The session is in the directory before it starts to talk.
+  auto& place = sessions_[id];
+  place = std::make_unique<session::Inbound>(services_, id, descriptor, listener);
+}
+
+void Worker::turn_away(int descriptor, const IpAddress& from, const Endpoint& listener,
+                       session::ConnectionTable::Verdict why) {
+  const bool total = why == session::ConnectionTable::Verdict::TooMany;
+  const smtp::Reply reply = total ? smtp::replies::too_busy : smtp::replies::too_many_connections;
+  if (settings_.get()->listeners.at(listener).tls != session::ListenerTls::Implicit) {
+    // One try: a client that cannot even take this line learns it from the close.
+    const std::string line = smtp::render(reply);
+    (void)::send(descriptor, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+  ::close(descriptor);
+  shared_.journal.note(observe::Level::Info,
+                       fmt::format("{}: connection from {} turned away: {} reached", listener.text(), from.text(),
+                                   total ? "limits.connections" : "limits.connections_per_address"));
+}
+
+void Worker::shut_down(Duration drain, std::function<void()> done) {
+  loop_.post([this, drain, done = std::move(done)]() mutable { start_shut_down(drain, std::move(done)); });
+}
+
+void Worker::start_shut_down(Duration drain, std::function<void()> done) {
+  shutting_down_ = true;
+  on_shut_down_ = std::move(done);
+  for (auto& acceptor : acceptors_) acceptor->close();
+  drain_timer_ = std::make_unique<uv::Timer>(loop_, [this] {
+    for (auto& [id, session] : sessions_) session->close_unless_awaiting_outcome();
+  });
+  drain_timer_->start_at(loop_.now() + drain);
+  for (auto& [id, session] : sessions_) session->shut_down();
+  continue_shut_down();
+}
+
+void Worker::continue_shut_down() {
+  if (!shutting_down_ || !sessions_.empty() || !on_shut_down_) return;
+  drain_timer_.reset();
+  backends_.shut_down([this, done = std::exchange(on_shut_down_, nullptr)] {
+    loop_.stop();
+    done();
+  });
+}
+
+}  // namespace postern::app

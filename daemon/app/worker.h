@@ -1,0 +1,79 @@
+// One worker: a thread with a loop, its own listening sockets, sessions and backend connections. A session lives and
+// dies on one worker and takes no lock.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/app/shared.h"
+#include "daemon/session/backends.h"
+#include "daemon/session/counters.h"
+#include "daemon/session/ids.h"
+#include "daemon/session/inbound.h"
+#include "daemon/uv/loop.h"
+#include "daemon/uv/resolver.h"
+#include "daemon/uv/socket.h"
+
+namespace postern::app {
+
+class Worker : private session::SessionDirectory {
+ public:
+  struct Options {
+    unsigned number = 0;
+    unsigned count = 1;
+    std::string hostname;  ///< what backends are told in LHLO
+  };
+  /// Both Publishers of `shared` must have something to offer. Takes over the sockets.
+  Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets);
+  /// After join().
+  ~Worker() override;
+
+  void start();
+  void join();
+
+  // From any thread:
+
+  /// New generations were published: lets go of the old ones, and tells the backends.
+  void refresh();
+  /// Stops accepting; sessions end as `shut_down` of ServerSession says; those that are left after `drain`, unless they
+  /// wait for a backend's answer, are closed. `done` is called on this worker's thread when nothing is left.
+  void shut_down(Duration drain, std::function<void()> done);
+  /// `reply` is called on this worker's thread.
+  void ask_backends(std::function<void(std::vector<session::TargetStatus>)> reply);
+
+  const session::Counters& counters() const { return counters_; }
+
+ private:
+  session::Inbound* find(session::SessionId id) override;
+  void closed(session::SessionId id) override;
+
+  void accepted(int descriptor, const Endpoint& listener);
+  void turn_away(int descriptor, const IpAddress& from, const Endpoint& listener,
+                 session::ConnectionTable::Verdict why);
+  void start_shut_down(Duration drain, std::function<void()> done);
+  void continue_shut_down();
+
+  Options options_;
+  Shared& shared_;
+  session::Counters counters_;
+  uv::Loop loop_;
+  View<session::RunSettings> settings_;
+  View<session::TlsGeneration> tls_;
+  uv::Resolver resolver_;
+  session::Backends backends_;
+  session::IdSource ids_;
+  session::InboundServices services_;
+  std::vector<std::unique_ptr<uv::Acceptor>> acceptors_;
+  std::unordered_map<session::SessionId, std::unique_ptr<session::Inbound>> sessions_;
+  session::SessionId next_session_ = 1;
+  std::unique_ptr<uv::Timer> drain_timer_;
+  std::function<void()> on_shut_down_;
+  bool shutting_down_ = false;
+  std::thread thread_;
+};
+
+}  // namespace postern::app
