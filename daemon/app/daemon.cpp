@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "daemon/app/control_server.h"
+#include "daemon/app/generations.h"
 #include "daemon/app/listeners.h"
 #include "daemon/app/reload.h"
 #include "daemon/app/shared.h"
@@ -135,7 +136,8 @@ class Daemon {
       control_->close();
       ::unlink(control_path_.c_str());
     }
-    loop_.stop();
+    // At the next turn, when the control connections have said that they are closed.
+    loop_.post([this] { loop_.stop(); });
   }
 
   StderrJournal& journal_;

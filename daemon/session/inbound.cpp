@@ -125,26 +125,24 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
     smtp_->answer(event.number, route.error(), services_.loop.now());
     return;
   }
-  // The check may end after the session; the transaction keeps the settings that `backend` points into.
   services_.backends.check(
       *route, transaction_->parameters(),
-      [&directory = services_.directory, id = id_, number = event.number, asked = event.to, backend = route->backend,
+      [&directory = services_.directory, id = id_, number = event.number, asked = event.to,
        transaction = transaction_](const Checked& checked) {
         Inbound* session = directory.find(id);
         if (session != nullptr && session->transaction_ == transaction) {
-          session->recipient_checked(number, asked, *backend, checked);
+          session->recipient_checked(number, asked, checked);
         }
       });
 }
 
-void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
-                                const delivery::BackendSettings& backend, const Checked& checked) {
+void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked) {
   if (phase_ != Phase::Talking) return;
   if (checked.reply.positive()) {
-    transaction_->accept(asked, backend, checked.to);
+    transaction_->accept(asked, checked.backend, checked.to);
     ++record_.recipients;
   } else {
-    transaction_->refuse(asked, backend.name, checked.reply, services_.loop.now());
+    transaction_->refuse(asked, checked.backend, checked.reply, services_.loop.now());
   }
   smtp_->answer(number, checked.reply.positive() ? smtp::replies::recipient_ok : checked.reply, services_.loop.now());
   pump();

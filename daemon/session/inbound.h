@@ -94,8 +94,7 @@ class Inbound : private uv::SocketHandler {
   void handle(const tls::PeerClosed& event);
   void handle(const tls::TlsFailed& event);
 
-  void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
-                         const delivery::BackendSettings& backend, const Checked& checked);
+  void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked);
   void message_written(smtp::EventNumber number, const Result<void>& written);
   void outcome_known(smtp::EventNumber number, const smtp::Reply& reply);
   void record_handshake();

@@ -21,8 +21,8 @@ std::shared_ptr<Transaction> Transaction::make(std::shared_ptr<const RunSettings
   return made;
 }
 
-void Transaction::accept(smtp::ForwardPath asked, const delivery::BackendSettings& backend, smtp::ForwardPath to) {
-  recipients_.push_back({std::move(asked), backend.name, std::move(to)});
+void Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to) {
+  recipients_.push_back({std::move(asked), std::move(backend), std::move(to)});
 }
 
 void Transaction::refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply,

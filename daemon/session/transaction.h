@@ -32,8 +32,8 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   const RunSettings& settings() const { return *settings_; }
   const smtp::MailParameters& parameters() const { return parameters_; }
 
-  /// A recipient was accepted; `asked` is what the client named, `to` what the backend is asked for.
-  void accept(smtp::ForwardPath asked, const delivery::BackendSettings& backend, smtp::ForwardPath to);
+  /// A recipient was accepted; `asked` is what the client named, `to` what `backend` is asked for.
+  void accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to);
   /// A recipient was refused or deferred at RCPT: one log line.
   void refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply, Instant now);
 
