@@ -71,6 +71,7 @@ class Worker : private session::SessionDirectory {
   std::unordered_map<session::SessionId, std::unique_ptr<session::Inbound>> sessions_;
   session::SessionId next_session_ = 1;
   std::unique_ptr<uv::Timer> drain_timer_;
+  uv::Timer keep_running_;  // a loop whose sessions all wait for a worker thread would else have nothing to run for
   std::function<void()> on_shut_down_;
   bool shutting_down_ = false;
   std::thread thread_;

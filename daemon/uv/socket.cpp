@@ -400,4 +400,6 @@ std::unique_ptr<Socket> Socket::connect_unix(Loop& loop, const std::string& path
   return made;
 }
 
+Endpoint peer_of(int descriptor) { return from_kernel(peer_address(descriptor).get()); }
+
 }  // namespace postern::uv

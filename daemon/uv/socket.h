@@ -75,6 +75,9 @@ class Socket {
   virtual Endpoint local() const = 0;
 };
 
+/// Who is at the other end of a connected TCP descriptor, before anything is done with it.
+Endpoint peer_of(int descriptor);
+
 /// A bound, listening descriptor, not yet on any loop (so that binding can happen at start, with privileges, and
 /// failures are said plainly: "0.0.0.0:25: permission denied: ports below 1024 need CAP_NET_BIND_SERVICE").
 struct Bound {

@@ -15,7 +15,9 @@ using session::Message;
 namespace {
 
 struct Bench {
+  Bench() { keep_running.start_at(uv::monotonic_now() + std::chrono::minutes(10)); }
   uv::Loop loop;
+  uv::Timer keep_running{loop, [] { FAIL("nothing has happened for ten minutes"); }};  // work in a pool does not
   uv::WorkPool pool{{.name = "spill-test", .threads = 1, .queue_max = 64, .nice = 0}};
 };
 
