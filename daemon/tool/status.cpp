@@ -1,0 +1,64 @@
+#include "daemon/tool/status.h"
+
+#include <fmt/format.h>
+
+#include <variant>
+
+#include "base/text.h"
+#include "daemon/session/control_client.h"
+
+namespace postern::tool {
+namespace {
+
+constexpr Duration answer_within = std::chrono::seconds(10);
+
+std::string plural(std::uint64_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
+}  // namespace
+
+std::string status_text(const control::StatusReply& status) {
+  std::string text;
+  const auto line = [&text](std::string_view title, const std::string& value) {
+    text += fmt::format("{:<13}{}\n", title, value);
+  };
+  line("posternd", fmt::format("{}, process {}, running for {}", status.version, status.pid,
+                               readable(std::chrono::seconds(status.uptime_seconds))));
+  line("workers", fmt::format("{}", status.workers));
+  line("sessions", fmt::format("{} open, {} since the start", status.sessions, status.sessions_total));
+  line("messages", fmt::format("{} taken since the start", status.messages_total));
+  line("certificates", fmt::format("{}, for {}", plural(status.certificates, "certificate", "certificates"),
+                                   plural(status.names, "name", "names")));
+  line("generation", fmt::format("{} of the configuration, {} of the certificate map", status.config_generation,
+                                 status.map_version));
+  for (const auto& listener : status.listeners) line("listener", listener.address + "  " + listener.tls);
+  for (const auto& backend : status.backends) {
+    auto value = fmt::format("{}  {}  {}, {} idle", backend.name, backend.target,
+                             plural(backend.connections, "connection", "connections"), backend.idle);
+    if (backend.failures != 0) {
+      value += fmt::format(", {}, the last: {}", plural(backend.failures, "failure", "failures"), backend.last_failure);
+    }
+    line("backend", value);
+  }
+  for (const auto& fault : status.faults) line("fault", fault);
+  return text;
+}
+
+int status(const StatusArguments& arguments) {
+  const auto reply = session::ask_control(arguments.control, control::StatusRequest{}, answer_within);
+  if (!reply) {
+    complain(reply.error().text);
+    return exit_failure;
+  }
+  const auto* status = std::get_if<control::StatusReply>(&*reply);
+  if (status == nullptr) {
+    const auto* error = std::get_if<control::ErrorReply>(&*reply);
+    complain(error != nullptr ? error->text : "posternd answered something else than its status");
+    return exit_failure;
+  }
+  print(arguments.format == Format::Json ? control::to_json(*reply) : status_text(*status));
+  return status->faults.empty() ? exit_ok : exit_failure;
+}
+
+}  // namespace postern::tool
