@@ -33,6 +33,7 @@ inline constexpr NamedReply was_reset{250, "2.0.0", "Reset"};
 inline constexpr NamedReply sender_ok{250, "2.1.0", "Sender OK"};
 inline constexpr NamedReply recipient_ok{250, "2.1.5", "Recipient OK"};
 inline constexpr NamedReply cannot_verify{252, "2.5.2", "Cannot say before RCPT, but will take it if the recipient exists"};
+inline constexpr NamedReply help{214, "2.0.0", "EHLO HELO LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nRFC 5321"};
 inline constexpr NamedReply start_input{354, "", "End the message with <CRLF>.<CRLF>"};
 inline constexpr NamedReply taken{250, "2.0.0", "Message taken"};
 

@@ -24,6 +24,7 @@
 
 #include "base/instant.h"
 #include "smtp/address.h"
+#include "smtp/extensions.h"
 #include "smtp/reply.h"
 #include "smtp/settings.h"
 
@@ -39,12 +40,6 @@ enum class TlsState {
   Unavailable,  ///< the listener has no TLS: STARTTLS is `502`
   Offered,
   Active,       ///< since a STARTTLS handshake, or from the start (implicit TLS)
-};
-
-/// What the EHLO answer offers besides PIPELINING, SIZE, 8BITMIME, ENHANCEDSTATUSCODES and STARTTLS.
-struct Extensions {
-  bool smtputf8 = false;    ///< RFC 6531
-  // Later: CHUNKING, BINARYMIME, DSN, PRDR, LIMITS, REQUIRETLS.
 };
 
 struct ServerOptions {

@@ -1,0 +1,157 @@
+#include "smtp/body_reader.h"
+
+#include <cstring>
+
+#include "base/text.h"
+
+namespace postern::smtp {
+
+namespace {
+
+bool ends_or_breaks_line(char c) { return c == '\r' || c == '\n' || c == '\0'; }
+
+/// The place of the first CR, LF or NUL at or behind `at`; the size of `text` when there is none. Most of a message
+/// passes here only, so it goes eight octets at a time.
+std::size_t find_line_octet(std::string_view text, std::size_t at) {
+  constexpr std::uint64_t each = 0x0101010101010101;
+  constexpr std::uint64_t high_bits = each * 0x80;
+  constexpr std::uint64_t over_cr = each * ('\r' + 1);
+  for (std::uint64_t word; text.size() - at >= sizeof word; at += sizeof word) {
+    std::memcpy(&word, text.data() + at, sizeof word);
+    const bool has_control = ((word - over_cr) & ~word & high_bits) != 0;  // an octet below 0x0e (or just above one)
+    if (!has_control) continue;
+    for (std::size_t i = at; i < at + sizeof word; ++i) {
+      if (ends_or_breaks_line(text[i])) return i;
+    }
+  }
+  while (at < text.size() && !ends_or_breaks_line(text[at])) ++at;
+  return at;
+}
+
+constexpr std::string_view hop_field = "received:";
+
+}  // namespace
+
+std::string_view BodyReader::read(std::string_view& input) {
+  while (!at_end_ && !input.empty()) {
+    const auto count = pass_unchanged(input);
+    if (count > 0) {
+      const auto piece = give(input.substr(0, count));
+      input.remove_prefix(count);
+      if (!piece.empty()) return piece;
+      continue;
+    }
+    const auto judged = judge_front(input);
+    if (!judged) break;
+    if (!judged->empty()) return *judged;
+  }
+  return {};
+}
+
+/// How many octets at the front of `input` are given out as they are. Behind a fault, everything that is neither the
+/// end of data nor a stuffed dot passes here (and give() drops it).
+std::size_t BodyReader::pass_unchanged(std::string_view input) {
+  for (std::size_t at = 0;;) {
+    if (at < input.size() && input[at] == '.' && position_ != Position::MidLine) return at;
+    const auto end = find_line_octet(input, at);
+    if (end > at) add_to_line(input.substr(at, end - at));
+    at = end;
+    if (at == input.size()) return at;
+    const auto rest = input.substr(at);
+    if (rest.starts_with("\r\n")) {
+      end_line(Position::AfterCrlf);
+      at += 2;
+    } else if (fault_ && rest != "\r") {
+      add_to_line(rest.substr(0, 1));
+      at += 1;
+    } else {
+      return at;
+    }
+  }
+}
+
+/// Deals with the octet at the front that does not pass unchanged. Returns what is given out for it; nothing at all
+/// when more input is needed.
+std::optional<std::string_view> BodyReader::judge_front(std::string_view& input) {
+  const bool normalize = rules_.smuggling == Smuggling::Normalize;
+  switch (input.front()) {
+    case '.':
+      return judge_dot(input);
+    case '\r':
+      if (input.size() < 2) return std::nullopt;
+      if (!normalize) break;
+      add_to_line(" ");
+      position_ = Position::AfterLoneCr;
+      return put_instead(input, " ");
+    case '\n':
+      if (!normalize) break;
+      end_line(Position::AfterLoneLf);
+      return put_instead(input, "\r\n");
+    default:  // NUL
+      break;
+  }
+  fail(Fault::Smuggling);
+  return std::string_view();
+}
+
+/// A dot behind a line end of whatever kind: the end of data, what looks like it, or a dot that was stuffed in.
+std::optional<std::string_view> BodyReader::judge_dot(std::string_view& input) {
+  if (input.size() < 2) return std::nullopt;
+  if (position_ == Position::AfterCrlf && input[1] == '\r') {
+    if (input.size() < 3) return std::nullopt;
+    if (input[2] == '\n') {
+      input.remove_prefix(3);
+      at_end_ = true;
+      return std::string_view();
+    }
+  }
+  if (input[1] == '\r' || input[1] == '\n') fail(Fault::Smuggling);
+  const auto dot = input.substr(0, 1);
+  input.remove_prefix(1);
+  // A lone CR has become a space: no line begins behind it, so this dot was not stuffed in.
+  const bool is_text = position_ == Position::AfterLoneCr;
+  position_ = Position::MidLine;
+  if (!is_text) return std::string_view();
+  add_to_line(dot);
+  return give(dot);
+}
+
+std::string_view BodyReader::put_instead(std::string_view& input, std::string_view replacement) {
+  input.remove_prefix(1);
+  return give(replacement);
+}
+
+void BodyReader::add_to_line(std::string_view text) {
+  position_ = Position::MidLine;
+  if (in_header_ && line_octets_ == name_octets_matched_) {  // everything so far has matched
+    for (const char c : text) {
+      if (name_octets_matched_ == hop_field.size() || to_lower_ascii(c) != hop_field[name_octets_matched_]) break;
+      ++name_octets_matched_;
+    }
+  }
+  line_octets_ += text.size();
+  const std::size_t line_end_octets = 2;
+  if (rules_.text_line_octets_max > 0 && line_octets_ + line_end_octets > rules_.text_line_octets_max) {
+    fail(Fault::LineTooLong);
+  }
+}
+
+void BodyReader::end_line(Position next) {
+  if (in_header_ && line_octets_ == 0) in_header_ = false;
+  if (in_header_ && name_octets_matched_ == hop_field.size() && ++hops_ > hops_max) fail(Fault::TooManyHops);
+  line_octets_ = 0;
+  name_octets_matched_ = 0;
+  position_ = next;
+}
+
+void BodyReader::fail(Fault fault) {
+  if (!fault_) fault_ = fault;
+}
+
+std::string_view BodyReader::give(std::string_view piece) {
+  octets_ += piece.size();
+  if (octets_ > rules_.message_octets_max) fail(Fault::TooLarge);
+  return fault_ ? std::string_view() : piece;
+}
+
+}  // namespace postern::smtp

@@ -1,0 +1,74 @@
+// Command lines of SMTP and LMTP: a line becomes a verb and its argument, an argument becomes a value or the reply that
+// refuses it. No state: whether a command is in order is the session's business.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "smtp/address.h"
+#include "smtp/extensions.h"
+#include "smtp/replies.h"
+
+namespace postern::smtp {
+
+enum class Verb : std::uint8_t {
+  Ehlo,
+  Helo,
+  Lhlo,
+  Mail,
+  Rcpt,
+  Data,
+  Rset,
+  Noop,
+  Quit,
+  Vrfy,
+  Expn,
+  Help,
+  StartTls,
+  ForeignProtocol,  ///< GET, POST, CONNECT and their like: the peer speaks HTTP
+  Unknown,
+};
+
+/// What a line means, or the reply that refuses it.
+template <class T>
+using Parsed = tl::expected<T, NamedReply>;
+
+struct CommandLine {
+  Verb verb = Verb::Unknown;
+  std::string_view argument;  ///< what stands behind the verb, without the blanks around it; points into the line
+};
+
+/// The verb at the front of a line, whatever else the line may hold.
+Verb verb_of(std::string_view line);
+
+/// `line` comes without its line end. Refused are control characters, and octets over 0x7f where no address can stand
+/// (RFC 5321 section 2.4, RFC 6531 section 3.7.1).
+Parsed<CommandLine> parse_command_line(std::string_view line);
+
+/// What the parsers of arguments may let pass.
+struct Grammar {
+  Tolerance tolerance = Tolerance::Forgiving;
+  Extensions offered;
+};
+
+/// The name in EHLO, HELO or LHLO. Strict: a domain or an address literal (RFC 5321 section 4.1.1.1). Forgiving: any
+/// printable text, since many a good sender has a bad name; it is escaped wherever it is shown.
+Parsed<std::string_view> parse_hello(std::string_view argument, Tolerance tolerance);
+
+struct MailCommand {
+  ReversePath from;
+  MailParameters parameters;
+};
+
+/// `FROM:<path> parameters` (RFC 5321 section 4.1.1.2). Parameters: SIZE, BODY, and what is offered.
+Parsed<MailCommand> parse_mail(std::string_view argument, const Grammar& grammar);
+
+struct RcptCommand {
+  ForwardPath to;
+};
+
+/// `TO:<path> parameters` (RFC 5321 section 4.1.1.3).
+Parsed<RcptCommand> parse_rcpt(std::string_view argument, const Grammar& grammar);
+
+}  // namespace postern::smtp

@@ -1,0 +1,116 @@
+// What each command of a server session does, once the table in server_session.cpp has found it to be in order.
+#include <fmt/format.h>
+
+#include "smtp/server_state.h"
+
+namespace postern::smtp {
+
+namespace {
+
+Reply ehlo_answer(const ServerOptions& options) {
+  std::string text = options.hostname;
+  text += "\nPIPELINING";
+  text += fmt::format("\nSIZE {}", options.limits.message_octets_max);
+  text += "\n8BITMIME";
+  if (options.tls == TlsState::Offered) text += "\nSTARTTLS";
+  text += "\nENHANCEDSTATUSCODES";
+  if (options.extensions.smtputf8) text += "\nSMTPUTF8";
+  return Reply{250, {}, std::move(text)};
+}
+
+}  // namespace
+
+void ServerSession::State::ehlo(std::string_view argument) {
+  if (options.dialect == Dialect::Lmtp) return refuse(replies::lhlo_only);  // RFC 2033 section 4.1
+  extended = true;
+  hello(argument, ehlo_answer(options));
+}
+
+void ServerSession::State::helo(std::string_view argument) {
+  if (options.dialect == Dialect::Lmtp) return refuse(replies::lhlo_only);
+  extended = false;
+  hello(argument, Reply{250, {}, options.hostname});
+}
+
+void ServerSession::State::lhlo(std::string_view argument) {
+  if (options.dialect == Dialect::Smtp) return refuse(replies::not_lmtp);
+  extended = true;
+  hello(argument, ehlo_answer(options));
+}
+
+void ServerSession::State::hello(std::string_view argument, const Reply& answer) {
+  const auto name = parse_hello(argument, grammar().tolerance);
+  if (!name) return refuse(name.error());
+  end_transaction(TransactionEnded::Why::Hello);  // RFC 5321 section 4.1.4: as if RSET had been said
+  client_name = *name;
+  phase = Phase::Ready;
+  say(answer);
+}
+
+void ServerSession::State::offer_sender(std::string_view argument) {
+  auto mail = parse_mail(argument, grammar());
+  if (!mail) return refuse(mail.error());
+  // Too large a message is no mistake of the protocol: it does not count as one.
+  if (mail->parameters.size.value_or(0) > options.limits.message_octets_max) return say(replies::message_too_large);
+  transaction = std::make_unique<Transaction>();
+  transaction->smtputf8 = mail->parameters.smtputf8;
+  const auto number = replies.ask(ReplyQueue::Question::Sender);
+  events.push_back(SenderOffered{number, std::move(mail->from), mail->parameters});
+}
+
+void ServerSession::State::offer_recipient(std::string_view argument) {
+  auto rcpt = parse_rcpt(argument, grammar());
+  if (!rcpt) return refuse(rcpt.error());
+  if (rcpt->to.mailbox.needs_smtputf8() && !transaction->smtputf8) return refuse(replies::smtputf8_needed);
+  if (transaction->recipients >= options.limits.recipients_max) return say(replies::too_many_recipients);
+  const auto number = replies.ask(ReplyQueue::Question::Recipient);
+  events.push_back(RecipientOffered{number, std::move(rcpt->to)});
+}
+
+void ServerSession::State::offer_body(std::string_view argument) {
+  if (!argument.empty()) return refuse(replies::no_parameter_allowed);
+  phase = Phase::BodyAsked;
+  events.push_back(BodyOffered{replies.ask(ReplyQueue::Question::Body)});
+}
+
+void ServerSession::State::refuse_body(std::string_view) {
+  // A pipelining client says DATA before it knows that its recipients are refused (RFC 2920 section 3.1): no mistake.
+  if (transaction->recipient_refused && options.dialect == Dialect::Smtp) return say(replies::no_valid_recipients);
+  if (transaction->recipient_refused) return say(replies::recipient_first);  // RFC 2033 section 4.2 wants 503
+  refuse(replies::recipient_first);
+}
+
+void ServerSession::State::reset(std::string_view argument) {
+  if (!argument.empty()) return refuse(replies::no_parameter_allowed);
+  end_transaction(TransactionEnded::Why::Reset);
+  if (phase != Phase::Greeted) phase = Phase::Ready;
+  say(replies::was_reset);
+}
+
+void ServerSession::State::noop(std::string_view) { say(replies::ok); }
+
+void ServerSession::State::quit(std::string_view argument) {
+  if (!argument.empty()) return refuse(replies::no_parameter_allowed);
+  close(SessionClosing::Why::Quit, replies::closing);
+}
+
+void ServerSession::State::verify(std::string_view argument) {
+  if (argument.empty()) return refuse(replies::parameter_needed);
+  say(replies::cannot_verify);  // RFC 5321 section 7.3: says nothing about who exists
+}
+
+void ServerSession::State::help(std::string_view) { say(replies::help); }
+
+void ServerSession::State::start_tls(std::string_view argument) {
+  if (!argument.empty()) return refuse(replies::no_parameter_allowed);
+  if (options.tls == TlsState::Unavailable) return refuse(replies::tls_unavailable);
+  if (options.tls == TlsState::Active) return refuse(replies::tls_active);
+  // CVE-2011-0411: what stands behind STARTTLS in clear would be read as if it had come under TLS.
+  if (more_behind) return close(SessionClosing::Why::Injection, replies::bytes_behind_starttls);
+  say(replies::ready_for_tls);
+  phase = Phase::TlsPending;
+  waiting_since = now;
+  events.push_back(TlsRequested{});
+}
+
+}  // namespace postern::smtp

@@ -1,0 +1,483 @@
+// Theory. Bytes are only stored when they come (receive), and worked off one command, or one piece of text, at a time
+// (next -> advance). What a command means depends on the phase, and on nothing else; `table` below says which command
+// is taken in which phase and what it does. A command that needs a decision takes a place in the queue of replies and
+// gives out an event; the decision comes back through answer(), moves the phase, and fills the place. Replies leave in
+// the order of the commands because they leave through that queue only.
+//
+// A command whose meaning depends on an open answer waits in the inbox (`waits_for`). So phase and answers never race:
+// whatever is worked off sees the phase that all answers before it have made.
+//
+// Ends: close() is the only way out. It puts the last words into the queue; SessionClosing follows when nothing is open.
+//
+// Adding a verb? A row for each phase below: the static_assert counts them. What must stay out: sockets, clocks, TLS,
+// which recipients exist, where mail goes.
+#include "smtp/server_session.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "smtp/server_state.h"
+
+namespace postern::smtp {
+
+namespace {
+
+using Question = ReplyQueue::Question;
+
+/// A set of the phases in which commands are read.
+using Phases = unsigned;
+constexpr Phases in(Phase phase) { return 1u << static_cast<unsigned>(phase); }
+constexpr Phases greeted = in(Phase::Greeted);
+constexpr Phases ready = in(Phase::Ready);
+constexpr Phases has_sender = in(Phase::HasSender);
+constexpr Phases has_recipients = in(Phase::HasRecipients);
+constexpr Phases mid_transaction = has_sender | has_recipients;
+constexpr Phases anywhere = greeted | ready | mid_transaction;
+
+enum class WaitsFor : std::uint8_t {
+  Nothing,
+  Sender,     ///< the answer to MAIL
+  AllAnswers,
+};
+
+// A refused recipient is a mistake of the client only in numbers: a list server with a few stale addresses is no
+// attacker. So an error counts ten points, and a recipient refused for good one.
+constexpr std::size_t points_of_error = 10;
+constexpr std::size_t points_of_refused_recipient = 1;
+
+/// No octet of a command, and none that a person may have typed.
+bool is_noise(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t' && c != '\r' && c != '\n') || byte > 0x7e;
+}
+
+bool has_noise(std::string_view text) { return std::any_of(text.begin(), text.end(), is_noise); }
+
+TransactionEnded::Why why_ended(BodyReader::Fault fault) {
+  switch (fault) {
+    case BodyReader::Fault::Smuggling: return TransactionEnded::Why::Smuggling;
+    case BodyReader::Fault::TooManyHops: return TransactionEnded::Why::TooManyHops;
+    case BodyReader::Fault::TooLarge:
+    case BodyReader::Fault::LineTooLong: break;
+  }
+  return TransactionEnded::Why::MessageTooLarge;
+}
+
+const NamedReply& refusal(BodyReader::Fault fault) {
+  switch (fault) {
+    case BodyReader::Fault::Smuggling: return replies::smuggling;
+    case BodyReader::Fault::TooManyHops: return replies::too_many_hops;
+    case BodyReader::Fault::LineTooLong: return replies::text_line_too_long;
+    case BodyReader::Fault::TooLarge: break;
+  }
+  return replies::message_too_large;
+}
+
+}  // namespace
+
+struct ServerSession::State::Transition {
+  Verb verb;
+  WaitsFor waits_for;
+  Phases phases;
+  void (State::*handler)(std::string_view argument);
+};
+
+struct ServerSession::State::Table {
+  using S = State;
+  // clang-format off
+  static constexpr std::array<Transition, 23> rows{{
+      {Verb::Ehlo,     WaitsFor::AllAnswers, anywhere,            &S::ehlo},
+      {Verb::Helo,     WaitsFor::AllAnswers, anywhere,            &S::helo},
+      {Verb::Lhlo,     WaitsFor::AllAnswers, anywhere,            &S::lhlo},
+      {Verb::Mail,     WaitsFor::Sender,     ready,               &S::offer_sender},
+      {Verb::Mail,     WaitsFor::Sender,     greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Mail,     WaitsFor::Sender,     mid_transaction,      &S::refuse_with<replies::sender_given>},
+      {Verb::Rcpt,     WaitsFor::Sender,     mid_transaction,      &S::offer_recipient},
+      {Verb::Rcpt,     WaitsFor::Sender,     greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Rcpt,     WaitsFor::Sender,     ready,               &S::refuse_with<replies::sender_first>},
+      {Verb::Data,     WaitsFor::AllAnswers, has_recipients,      &S::offer_body},
+      {Verb::Data,     WaitsFor::AllAnswers, has_sender,          &S::refuse_body},
+      {Verb::Data,     WaitsFor::AllAnswers, greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Data,     WaitsFor::AllAnswers, ready,               &S::refuse_with<replies::sender_first>},
+      {Verb::Rset,     WaitsFor::AllAnswers, anywhere,            &S::reset},
+      {Verb::Noop,     WaitsFor::Nothing,    anywhere,            &S::noop},
+      {Verb::Quit,     WaitsFor::AllAnswers, anywhere,            &S::quit},
+      {Verb::Vrfy,     WaitsFor::Nothing,    anywhere,            &S::verify},
+      {Verb::Expn,     WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::not_implemented>},
+      {Verb::Help,     WaitsFor::Nothing,    anywhere,            &S::help},
+      {Verb::StartTls, WaitsFor::AllAnswers, ready,               &S::start_tls},
+      {Verb::StartTls, WaitsFor::AllAnswers, greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::StartTls, WaitsFor::AllAnswers, mid_transaction,      &S::refuse_with<replies::tls_in_transaction>},
+      {Verb::Unknown,  WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
+  }};
+  // clang-format on
+
+  /// Whether each verb has exactly one row for each phase in which commands are read.
+  static constexpr bool is_complete() {
+    for (int verb = 0; verb <= static_cast<int>(Verb::Unknown); ++verb) {
+      if (static_cast<Verb>(verb) == Verb::ForeignProtocol) continue;  // ends the session before the table is asked
+      Phases seen = 0;
+      for (const auto& row : rows) {
+        if (row.verb != static_cast<Verb>(verb)) continue;
+        if ((seen & row.phases) != 0) return false;
+        seen |= row.phases;
+      }
+      if (seen != anywhere) return false;
+    }
+    return true;
+  }
+
+  static const Transition& find(Verb verb, Phase phase) {
+    return *std::find_if(rows.begin(), rows.end(), [verb, phase](const Transition& row) {
+      return row.verb == verb && (row.phases & in(phase)) != 0;
+    });
+  }
+};
+
+ServerSession::State::State(ServerOptions chosen, Instant start)
+    : options(std::move(chosen)),
+      lines(options.limits.command_line_octets_max,
+            options.smuggling == Smuggling::Normalize ? LineEnds::LoneLfToo : LineEnds::CrlfOnly),
+      now(start),
+      waiting_since(start) {
+  const auto* protocol = options.dialect == Dialect::Lmtp ? "LMTP" : "ESMTP";
+  say(Reply{220, {}, options.hostname + ' ' + protocol});
+}
+
+/// Does the next thing that can be done. False: more bytes or an answer are needed.
+bool ServerSession::State::advance() {
+  switch (phase) {
+    case Phase::Greeted:
+    case Phase::Ready:
+      if (shutting_down && replies.open() == 0) {
+        close(SessionClosing::Why::ShuttingDown, replies::shutting_down);
+        return true;
+      }
+      return read_command();
+    case Phase::HasSender:
+    case Phase::HasRecipients:
+      return read_command();
+    case Phase::Receiving:
+      return read_body();
+    case Phase::TlsPending:
+      if (input_ended) close(SessionClosing::Why::PeerClosed, std::nullopt);
+      return input_ended;
+    case Phase::Closing:
+      if (replies.open() > 0) return false;
+      phase = Phase::Closed;
+      inbox.clear();
+      events.push_back(SessionClosing{closing_why});
+      return true;
+    case Phase::BodyAsked:
+    case Phase::AwaitingOutcome:
+    case Phase::Closed:
+      return false;
+  }
+  return false;
+}
+
+bool ServerSession::State::read_command() {
+  if (first_line && !inbox.empty() && is_noise(inbox.view().front())) {
+    close(SessionClosing::Why::WrongProtocol, std::nullopt);  // a TLS ClientHello would not understand an answer
+    return true;
+  }
+  std::string_view rest = inbox.view();
+  const auto line = lines.next(rest);
+  if (!line) {
+    inbox.consume(inbox.size() - rest.size());
+    if (!input_ended || replies.open() > 0) return false;
+    close(SessionClosing::Why::PeerClosed, std::nullopt);
+    return true;
+  }
+  more_behind = !rest.empty();
+  const auto used = inbox.size() - rest.size();
+  if (!work_off(*line)) {
+    blocked = true;
+    return false;
+  }
+  inbox.consume(used);
+  first_line = false;
+  waiting_since = now;
+  return true;
+}
+
+bool ServerSession::State::work_off(const Line& line) {
+  static_assert(Table::is_complete());
+  const Verb verb = verb_of(line.text);
+  if (replies.held() >= std::max<std::size_t>(options.limits.pipeline_depth, 1) || must_wait(verb)) return false;
+
+  ++commands;
+  if (verb == Verb::ForeignProtocol || (first_line && verb == Verb::Unknown && has_noise(line.text))) {
+    const bool lmtp = options.dialect == Dialect::Lmtp;
+    close(SessionClosing::Why::WrongProtocol, lmtp ? replies::wrong_protocol_lmtp : replies::wrong_protocol);
+  } else if (error_points >= options.limits.errors_max * points_of_error) {
+    close(SessionClosing::Why::TooManyErrors, replies::too_many_errors);
+  } else if (commands > options.limits.commands_max) {
+    close(SessionClosing::Why::TooManyCommands, replies::too_many_commands);
+  } else if (line.kind == Line::Kind::TooLong) {
+    refuse(replies::line_too_long);
+  } else if (line.kind == Line::Kind::BareLineEnd) {
+    refuse(replies::bare_line_end);
+  } else if (const auto command = parse_command_line(line.text); !command) {
+    refuse(command.error());
+  } else {
+    (this->*Table::find(verb, phase).handler)(command->argument);
+  }
+  return true;
+}
+
+bool ServerSession::State::must_wait(Verb verb) const {
+  if (verb == Verb::ForeignProtocol || replies.open() == 0) return false;
+  switch (Table::find(verb, phase).waits_for) {
+    case WaitsFor::Nothing:
+      return false;
+    case WaitsFor::AllAnswers:
+      return true;
+    case WaitsFor::Sender:
+      break;
+  }
+  if (replies.open(Question::Sender) > 0) return true;
+  // Whether there is room for one more recipient depends on how many of the open ones are accepted.
+  return verb == Verb::Rcpt && transaction &&
+         transaction->recipients + replies.open(Question::Recipient) >= options.limits.recipients_max;
+}
+
+bool ServerSession::State::read_body() {
+  BodyReader& body = *transaction->body;
+  std::string_view rest = inbox.view();
+  const auto piece = body.read(rest);
+  const auto used = inbox.size() - rest.size();
+  if (!piece.empty()) {
+    lent = used;
+    events.push_back(BodyChunk{piece});
+    return true;
+  }
+  inbox.consume(used);
+  if (body.fault()) end_transaction(why_ended(*body.fault()));
+  if (body.at_end()) {
+    finish_body();
+    return true;
+  }
+  if (events.empty() && input_ended) close(SessionClosing::Why::PeerClosed, std::nullopt);
+  return !events.empty() || phase == Phase::Closing;
+}
+
+void ServerSession::State::finish_body() {
+  waiting_since = now;
+  const auto fault = transaction->body->fault();
+  if (!fault) {
+    phase = Phase::AwaitingOutcome;
+    events.push_back(MessageComplete{replies.ask(Question::Outcome), transaction->body->octets()});
+    return;
+  }
+  if (*fault == BodyReader::Fault::Smuggling) error_points += points_of_error;
+  say_for_each_recipient(refusal(*fault));
+  transaction.reset();
+  phase = Phase::Ready;
+}
+
+/// Takes back what the last BodyChunk pointed to.
+void ServerSession::State::settle() { inbox.consume(std::exchange(lent, 0)); }
+
+void ServerSession::State::refuse(const NamedReply& reply) {
+  error_points += points_of_error;
+  say(reply);
+}
+
+/// RFC 2033 section 4.2: behind the text, LMTP answers for each recipient.
+void ServerSession::State::say_for_each_recipient(const Reply& reply) {
+  const auto count = options.dialect == Dialect::Lmtp ? transaction->recipients : 1;
+  for (std::size_t i = 0; i < count; ++i) say(reply);
+}
+
+/// Tells the caller that the transaction is gone, if it knew of one. What remains of it is the way to its end of data.
+void ServerSession::State::end_transaction(TransactionEnded::Why why) {
+  if (transaction && std::exchange(transaction->opened, false)) events.push_back(TransactionEnded{why});
+  if (phase != Phase::Receiving) transaction.reset();
+}
+
+void ServerSession::State::close(SessionClosing::Why why, std::optional<NamedReply> last_words) {
+  if (phase == Phase::Closing || phase == Phase::Closed) return;
+  phase = Phase::Closing;
+  closing_why = why;
+  end_transaction(TransactionEnded::Why::Closing);
+  if (last_words) say(*last_words);
+}
+
+Grammar ServerSession::State::grammar() const {
+  return Grammar{options.strict ? Tolerance::Strict : Tolerance::Forgiving, extended ? options.extensions : Extensions{}};
+}
+
+void ServerSession::State::note_answer(Question asked, const Reply& reply) {
+  switch (asked) {
+    case Question::Sender:
+      if (reply.positive()) {
+        transaction->opened = true;
+        phase = Phase::HasSender;
+      } else {
+        transaction.reset();
+        if (reply.permanent()) error_points += points_of_error;
+      }
+      break;
+    case Question::Recipient:
+      if (reply.positive()) {
+        ++transaction->recipients;
+        phase = Phase::HasRecipients;
+      } else {
+        transaction->recipient_refused = true;
+        if (reply.permanent()) error_points += points_of_refused_recipient;
+      }
+      break;
+    case Question::Body:
+      phase = reply.intermediate() ? Phase::Receiving : Phase::HasRecipients;
+      if (reply.intermediate()) {
+        transaction->body.emplace(BodyRules{options.smuggling, options.limits.message_octets_max,
+                                            options.limits.text_line_octets_max});
+      }
+      break;
+    case Question::Outcome:
+      note_outcome(reply.positive());
+      break;
+  }
+}
+
+void ServerSession::State::note_outcome(bool taken) {
+  transaction.reset();
+  phase = Phase::Ready;
+  if (!taken) return;
+  error_points = 0;
+  commands = 0;
+}
+
+std::string_view to_string(SessionClosing::Why why) {
+  switch (why) {
+    case SessionClosing::Why::Quit: return "quit";
+    case SessionClosing::Why::TooManyErrors: return "too many errors";
+    case SessionClosing::Why::TooManyCommands: return "too many commands";
+    case SessionClosing::Why::TimedOut: return "timed out";
+    case SessionClosing::Why::Injection: return "bytes behind STARTTLS";
+    case SessionClosing::Why::WrongProtocol: return "wrong protocol";
+    case SessionClosing::Why::ShuttingDown: return "shutting down";
+    case SessionClosing::Why::PeerClosed: return "peer closed";
+  }
+  return "";
+}
+
+ServerSession::ServerSession(ServerOptions options, Instant now)
+    : state_(std::make_unique<State>(std::move(options), now)) {}
+ServerSession::~ServerSession() = default;
+ServerSession::ServerSession(ServerSession&&) noexcept = default;
+ServerSession& ServerSession::operator=(ServerSession&&) noexcept = default;
+
+void ServerSession::receive(std::string_view bytes, Instant now) {
+  State& s = *state_;
+  s.settle();
+  s.now = now;
+  if (s.input_ended || s.phase >= Phase::TlsPending) return;  // what comes in clear from here on is read by nobody
+  if (s.phase == Phase::Receiving) s.waiting_since = now;
+  s.inbox.append(bytes);
+}
+
+bool ServerSession::wants_input() const {
+  const State& s = *state_;
+  if (s.input_ended || s.phase >= Phase::TlsPending) return false;
+  const bool waits = s.blocked || s.phase == Phase::BodyAsked || s.phase == Phase::AwaitingOutcome;
+  return !waits || s.inbox.empty();
+}
+
+void ServerSession::end_of_input() { state_->input_ended = true; }
+
+std::optional<ServerEvent> ServerSession::next() {
+  State& s = *state_;
+  s.settle();
+  while (s.events.empty()) {
+    if (!s.advance()) {
+      if (s.events.capacity() > 0) std::vector<ServerEvent>().swap(s.events);  // an idle session holds nothing
+      return std::nullopt;
+    }
+  }
+  std::optional<ServerEvent> oldest(std::move(s.events.front()));
+  s.events.erase(s.events.begin());
+  return oldest;
+}
+
+void ServerSession::answer(EventNumber number, Reply reply, Instant now) {
+  State& s = *state_;
+  const auto asked = s.replies.question(number);
+  if (!asked) return;
+  // RFC 2033 section 4.2: one for each recipient, even if it is the same.
+  const bool repeated = *asked == Question::Outcome && s.options.dialect == Dialect::Lmtp && s.transaction;
+  if (repeated) return answer_recipients(number, std::vector<Reply>(s.transaction->recipients, reply), now);
+  s.settle();
+  s.replies.answer(number, render(reply));
+  s.now = s.waiting_since = now;
+  s.blocked = false;
+  if (s.phase < Phase::Closing) s.note_answer(*asked, reply);
+}
+
+void ServerSession::answer_recipients(EventNumber number, std::vector<Reply> replies, Instant now) {
+  State& s = *state_;
+  s.settle();
+  std::string rendered;
+  for (const Reply& reply : replies) rendered += render(reply);
+  if (!s.replies.answer(number, std::move(rendered))) return;
+  s.now = s.waiting_since = now;
+  s.blocked = false;
+  const bool taken = std::any_of(replies.begin(), replies.end(), [](const Reply& r) { return r.positive(); });
+  if (s.phase < Phase::Closing) s.note_outcome(taken);
+}
+
+std::string ServerSession::take_output() { return state_->replies.take(); }
+
+void ServerSession::tls_started(std::string hostname, Extensions extensions, Instant now) {
+  State& s = *state_;
+  if (s.phase != Phase::TlsPending) return;
+  ServerOptions options = std::move(s.options);
+  options.tls = TlsState::Active;
+  options.hostname = std::move(hostname);
+  options.extensions = extensions;
+  // Nothing that was learnt in clear can survive in a new State (RFC 3207 section 4.2).
+  const auto before = std::exchange(state_, std::make_unique<State>(std::move(options), now));
+  state_->replies = std::move(before->replies);  // its numbers go on; and the greeting is not said again
+  state_->replies.clear();
+  state_->shutting_down = before->shutting_down;
+}
+
+void ServerSession::shut_down() { state_->shutting_down = true; }
+
+std::optional<Instant> ServerSession::deadline() const {
+  const State& s = *state_;
+  if (s.phase >= Phase::Closing || s.replies.open() > 0) return std::nullopt;
+  if (s.phase == Phase::TlsPending) return s.waiting_since + s.options.timeouts.handshake;
+  if (s.phase == Phase::Receiving) return s.waiting_since + s.options.timeouts.data;
+  return s.waiting_since + s.options.timeouts.command;
+}
+
+void ServerSession::expire(Instant now) {
+  State& s = *state_;
+  s.settle();
+  const auto due = deadline();
+  if (!due || now < *due) return;
+  s.now = now;
+  const bool in_handshake = s.phase == Phase::TlsPending;
+  s.close(SessionClosing::Why::TimedOut, in_handshake ? std::nullopt : std::optional(replies::timed_out));
+}
+
+const std::string& ServerSession::client_name() const { return state_->client_name; }
+
+std::string ServerSession::protocol_name() const {
+  const State& s = *state_;
+  const bool lmtp = s.options.dialect == Dialect::Lmtp;
+  std::string name = s.transaction && s.transaction->smtputf8 ? "UTF8" : "";
+  name += lmtp ? "LMTP" : name.empty() && s.extended ? "ESMTP" : "SMTP";
+  // RFC 3848 has no name for HELO under TLS.
+  if (s.options.tls == TlsState::Active && (lmtp || s.extended)) name += 'S';
+  return name;
+}
+
+bool ServerSession::awaiting_outcome() const { return state_->phase == Phase::AwaitingOutcome; }
+
+bool ServerSession::in_transaction() const { return state_->transaction && state_->transaction->opened; }
+
+}  // namespace postern::smtp

@@ -1,0 +1,103 @@
+// What a ServerSession knows, split over server_session.cpp (theory, table, clockwork) and server_commands.cpp (what
+// each command does). Internal: nothing else includes this.
+#pragma once
+
+#include "base/bytes.h"
+#include "smtp/body_reader.h"
+#include "smtp/command.h"
+#include "smtp/line_reader.h"
+#include "smtp/reply_queue.h"
+#include "smtp/server_session.h"
+
+namespace postern::smtp {
+
+enum class Phase : std::uint8_t {
+  Greeted,          ///< no EHLO, HELO or LHLO yet
+  Ready,            ///< between transactions
+  HasSender,        ///< MAIL was accepted, no RCPT yet
+  HasRecipients,    ///< at least one RCPT was accepted
+  BodyAsked,        ///< DATA awaits its answer: what comes next may be text or commands
+  Receiving,        ///< text
+  AwaitingOutcome,  ///< the text is complete and awaits its answer
+  TlsPending,       ///< from the 220 to STARTTLS until tls_started()
+  Closing,          ///< nothing is read any more; open answers are still awaited
+  Closed,           ///< SessionClosing was given out
+};
+
+/// What belongs to one transaction; there is none while a session idles.
+struct Transaction {
+  bool opened = false;            // MAIL was answered positively, and the end was not yet reported
+  bool smtputf8 = false;
+  bool recipient_refused = false; // for the words of the reply to DATA
+  std::size_t recipients = 0;     // accepted
+  std::optional<BodyReader> body;
+};
+
+struct ServerSession::State {
+  struct Transition;
+  struct Table;
+
+  State(ServerOptions chosen, Instant start);
+
+  // server_session.cpp
+  bool advance();
+  bool read_command();
+  bool read_body();
+  void finish_body();
+  /// False when the line must wait for an answer; it was then not used.
+  bool work_off(const Line& line);
+  bool must_wait(Verb verb) const;
+  void settle();
+  void say(const Reply& reply) { replies.add(render(reply)); }
+  void refuse(const NamedReply& reply);
+  void say_for_each_recipient(const Reply& reply);
+  void end_transaction(TransactionEnded::Why why);
+  void close(SessionClosing::Why why, std::optional<NamedReply> last_words);
+  void note_answer(ReplyQueue::Question asked, const Reply& reply);
+  void note_outcome(bool taken);
+  bool between_transactions() const { return phase == Phase::Greeted || phase == Phase::Ready; }
+  Grammar grammar() const;
+
+  // server_commands.cpp: one for each row of the table
+  void ehlo(std::string_view argument);
+  void helo(std::string_view argument);
+  void lhlo(std::string_view argument);
+  void hello(std::string_view argument, const Reply& answer);
+  void offer_sender(std::string_view argument);
+  void offer_recipient(std::string_view argument);
+  void offer_body(std::string_view argument);
+  void refuse_body(std::string_view argument);
+  void reset(std::string_view argument);
+  void noop(std::string_view argument);
+  void quit(std::string_view argument);
+  void verify(std::string_view argument);
+  void help(std::string_view argument);
+  void start_tls(std::string_view argument);
+  template <const NamedReply& reply>
+  void refuse_with(std::string_view) {
+    refuse(reply);
+  }
+
+  ServerOptions options;
+  ByteQueue inbox;
+  std::size_t lent = 0;  // octets at the front of inbox to which a BodyChunk points
+  LineReader lines;
+  ReplyQueue replies;
+  std::vector<ServerEvent> events;  // oldest first
+  std::unique_ptr<Transaction> transaction;
+  std::string client_name;
+  Instant now;            // of the last call that said it
+  Instant waiting_since;  // what the client's clock is measured from
+  std::size_t error_points = 0;
+  std::size_t commands = 0;
+  Phase phase = Phase::Greeted;
+  SessionClosing::Why closing_why = SessionClosing::Why::Quit;
+  bool extended = false;       // EHLO or LHLO, not HELO
+  bool first_line = true;      // nothing was said yet, in clear or since the handshake
+  bool more_behind = false;    // bytes stand behind the command that is being worked off
+  bool blocked = false;        // the command at the front of inbox waits for an answer
+  bool input_ended = false;
+  bool shutting_down = false;
+};
+
+}  // namespace postern::smtp
