@@ -22,3 +22,14 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+
+namespace postern::tls {
+
+/// Key exchange groups in order of preference, as SSL_CTX_set1_curves_list() reads them.
+#if defined(SSL_GROUP_X25519_MLKEM768)
+inline constexpr const char* preferred_groups = "X25519MLKEM768:X25519:P-256:P-384";
+#else
+inline constexpr const char* preferred_groups = "X25519:P-256:P-384";
+#endif
+
+}  // namespace postern::tls

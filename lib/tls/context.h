@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "tls/compat.h"
@@ -15,8 +14,10 @@ namespace postern::tls {
 /// Which application protocols a listener takes (DESIGN section 7, ALPN).
 enum class Application { Smtp, Https };
 
+/// Immutable, shared by the connections of a listener on all threads.
 class ServerContext {
  public:
+  /// Fails only for want of memory or for a version that the library does not have.
   static Result<std::shared_ptr<const ServerContext>> make(const TlsSettings& settings, Application application);
   SSL_CTX* get() const { return context_.get(); }
 
@@ -33,10 +34,14 @@ struct PeerCheck {
 
 class ClientContext {
  public:
+  /// Fails when `roots_pem` holds no usable certificate.
   static Result<std::shared_ptr<const ClientContext>> make(const PeerCheck& check);
   SSL_CTX* get() const { return context_.get(); }
+  /// Null: the peer is not checked.
+  X509_STORE* roots() const { return roots_.get(); }
 
  private:
+  bssl::UniquePtr<X509_STORE> roots_;
   bssl::UniquePtr<SSL_CTX> context_;
 };
 

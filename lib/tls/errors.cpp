@@ -6,10 +6,12 @@
 namespace postern::tls {
 
 std::string drain_errors() {
-  const std::uint32_t first = ERR_get_error();
-  if (first == 0) return {};
-  ERR_clear_error();
-  const char* reason = ERR_reason_error_string(first);
+  std::uint32_t telling = 0;
+  for (std::uint32_t error = 0; (error = ERR_get_error()) != 0;) {
+    if (telling == 0 || (ERR_GET_LIB(telling) != ERR_LIB_SSL && ERR_GET_LIB(error) == ERR_LIB_SSL)) telling = error;
+  }
+  if (telling == 0) return {};
+  const char* reason = ERR_reason_error_string(telling);
   std::string text = reason == nullptr ? "unknown error" : to_lower_ascii(reason);
   for (char& c : text) {
     if (c == '_') c = ' ';

@@ -6,8 +6,8 @@
 
 namespace postern::tls {
 
-/// Empties the queue. What the first (the innermost) entry said, in lower case with spaces, as "no shared cipher";
-/// empty when there was none.
+/// Empties the queue. What its first entry said, in lower case with spaces, as "no shared cipher"; an entry of the SSL
+/// layer goes before those of what it is built on ("bad decrypt"). Empty when there was none.
 std::string drain_errors();
 
 }  // namespace postern::tls

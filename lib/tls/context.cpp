@@ -1,0 +1,162 @@
+#include "tls/context.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "tls/connection.h"
+#include "tls/errors.h"
+#include "tls/peer_check.h"
+
+namespace postern::tls {
+
+namespace {
+
+constexpr std::array<std::string_view, 2> smtp_protocols{"smtp", "esmtp"};
+constexpr std::array<std::string_view, 2> https_protocols{"http/1.1", "http/1.0"};
+
+/// Protocols whose clients would take our answers for their own server's (ALPACA: cross-protocol attacks).
+constexpr std::array<std::string_view, 26> known_protocols{
+    "h2",      "h2c",      "h3",         "http/1.1", "http/1.0",    "http/0.9",    "spdy/1",    "spdy/2", "spdy/3",
+    "imap",    "pop3",     "smtp",       "esmtp",    "managesieve", "ftp",         "nntp",      "nnrp",   "irc",
+    "mqtt",    "dot",      "acme-tls/1", "sip/2",    "xmpp-client", "xmpp-server", "postgresql", "stun.turn"};
+
+template <std::size_t N>
+bool contains(const std::array<std::string_view, N>& list, std::string_view protocol) {
+  return std::find(list.begin(), list.end(), protocol) != list.end();
+}
+
+/// DESIGN section 7: takes the client's first protocol that is ours, ignores a list with anything unknown in it, and
+/// refuses one made only of known foreign protocols.
+template <std::size_t N>
+int select_protocol(const std::array<std::string_view, N>& ours, SSL* ssl, const std::uint8_t** out,
+                    std::uint8_t* out_length, CBS offered) {
+  bool only_foreign = true;
+  CBS protocol;
+  while (CBS_get_u8_length_prefixed(&offered, &protocol) != 0) {
+    const std::string_view name(reinterpret_cast<const char*>(CBS_data(&protocol)), CBS_len(&protocol));
+    if (contains(ours, name)) {
+      *out = CBS_data(&protocol);
+      *out_length = static_cast<std::uint8_t>(CBS_len(&protocol));
+      return SSL_TLSEXT_ERR_OK;
+    }
+    only_foreign &= contains(known_protocols, name);
+  }
+  if (!only_foreign) return SSL_TLSEXT_ERR_NOACK;
+  connection_of(ssl).refusal = "the client speaks only other protocols (ALPN)";
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+int select_smtp(SSL* ssl, const std::uint8_t** out, std::uint8_t* out_length, const std::uint8_t* in,
+                unsigned in_length, void* /*unused*/) noexcept {
+  CBS offered;
+  CBS_init(&offered, in, in_length);
+  return select_protocol(smtp_protocols, ssl, out, out_length, offered);
+}
+
+int select_https(SSL* ssl, const std::uint8_t** out, std::uint8_t* out_length, const std::uint8_t* in,
+                 unsigned in_length, void* /*unused*/) noexcept {
+  CBS offered;
+  CBS_init(&offered, in, in_length);
+  return select_protocol(https_protocols, ssl, out, out_length, offered);
+}
+
+bool apply(SSL* ssl, const Choice& choice) {
+  std::vector<CRYPTO_BUFFER*> chain;
+  chain.reserve(choice.credential->chain.size());
+  for (const auto& certificate : choice.credential->chain) chain.push_back(certificate.get());
+  return SSL_set_chain_and_key(ssl, chain.data(), chain.size(), choice.credential->key.get(), nullptr) == 1 &&
+         // A ticket is good only for the identity that it was issued under.
+         SSL_set_session_id_context(ssl, choice.identity.data(), choice.identity.size()) == 1;
+}
+
+/// The early callback: runs before BoringSSL looks for a session to resume.
+ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO* client_hello) noexcept {
+  Connection& connection = connection_of(client_hello->ssl);
+  ServerHandshake& handshake = *connection.server;
+  if (!handshake.hello) {  // an SSL 2.0 ClientHello: the reader does not know it, BoringSSL has translated it
+    handshake.hello = parse_client_hello(
+        {reinterpret_cast<const char*>(client_hello->client_hello), client_hello->client_hello_len});
+  }
+  if (!handshake.hello) {
+    connection.refusal = "the ClientHello cannot be read";
+    return ssl_select_cert_error;
+  }
+  handshake.choice = handshake.source->choose(*handshake.hello);
+  if (!handshake.choice.credential) {
+    connection.refusal = "there is no certificate to serve, neither for the name asked for nor a default";
+    return ssl_select_cert_error;
+  }
+  return apply(client_hello->ssl, handshake.choice) ? ssl_select_cert_success : ssl_select_cert_error;
+}
+
+int acknowledge_server_name(SSL* ssl, int* /*alert*/, void* /*unused*/) noexcept {
+  const Choice& choice = connection_of(ssl).server->choice;
+  return choice.match == Match::Default ? SSL_TLSEXT_ERR_NOACK : SSL_TLSEXT_ERR_OK;
+}
+
+/// Notes alerts. Their value is the level in the upper octet and the number in the lower.
+void note_alert(const SSL* ssl, int type, int value) noexcept {
+  const bool fatal = value >> 8 == SSL3_AL_FATAL;
+  if (!fatal) return;
+  Connection& connection = connection_of(ssl);
+  if (type == SSL_CB_READ_ALERT) connection.alert_received = value & 0xff;
+  if (type == SSL_CB_WRITE_ALERT) connection.alert_sent = value & 0xff;
+}
+
+ssl_verify_result_t verify_peer(SSL* ssl, std::uint8_t* out_alert) noexcept {
+  Connection& connection = connection_of(ssl);
+  const ClientHandshake& handshake = *connection.client;
+  X509_STORE* const roots = handshake.context->roots();
+  if (roots == nullptr) return ssl_verify_ok;
+  auto fault = check_peer(*roots, SSL_get0_peer_certificates(ssl), handshake.name);
+  if (!fault) return ssl_verify_ok;
+  connection.refusal = std::move(fault->reason);
+  *out_alert = fault->alert;
+  return ssl_verify_invalid;
+}
+
+/// TLS_with_buffers_method() keeps X509 objects out of handshakes. Groups are in our order, but a client's own order
+/// decides: overruling it would cost it a round trip (HelloRetryRequest).
+bssl::UniquePtr<SSL_CTX> make_context(Version min_version) {
+  bssl::UniquePtr<SSL_CTX> context(SSL_CTX_new(TLS_with_buffers_method()));
+  if (!context || !SSL_CTX_set_min_proto_version(context.get(), static_cast<std::uint16_t>(min_version)) ||
+      !SSL_CTX_set_max_proto_version(context.get(), TLS1_3_VERSION) ||
+      !SSL_CTX_set1_curves_list(context.get(), preferred_groups)) {
+    return nullptr;
+  }
+  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_info_callback(context.get(), note_alert);
+  return context;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const ServerContext>> ServerContext::make(const TlsSettings& settings, Application application) {
+  auto made = std::make_shared<ServerContext>();
+  made->context_ = make_context(settings.min_version);
+  if (!made->context_) return fail("the TLS context cannot be made: {}", drain_errors());
+  SSL_CTX* const context = made->get();
+  if (settings.tickets == 0) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(context, settings.tickets);
+  SSL_CTX_set_select_certificate_cb(context, select_certificate);
+  SSL_CTX_set_tlsext_servername_callback(context, acknowledge_server_name);
+  SSL_CTX_set_alpn_select_cb(context, application == Application::Smtp ? select_smtp : select_https, nullptr);
+  return made;
+}
+
+Result<std::shared_ptr<const ClientContext>> ClientContext::make(const PeerCheck& check) {
+  auto made = std::make_shared<ClientContext>();
+  if (check.mode == PeerCheck::Mode::Roots) {
+    auto roots = make_trust_store(check.roots_pem);
+    if (!roots) return fail_with(roots.error());
+    made->roots_ = std::move(*roots);
+  }
+  made->context_ = make_context(Version::Tls12);
+  if (!made->context_) return fail("the TLS context cannot be made: {}", drain_errors());
+  SSL_CTX_set_custom_verify(made->get(), SSL_VERIFY_PEER, verify_peer);
+  return made;
+}
+
+}  // namespace postern::tls

@@ -1,0 +1,6 @@
+#include "tls/client_hello.h"
+
+#include "tests/support/catch.h"
+
+using namespace postern;
+using namespace postern::tls;
