@@ -8,6 +8,8 @@
 
 namespace postern::uv {
 
+/// One signal number. Signals that come faster than the loop turns may be told once; destroying it gives the signal
+/// its default action back.
 class Signal {
  public:
   Signal(Loop& loop, int number, std::function<void()> on_signal);

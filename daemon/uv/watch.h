@@ -11,7 +11,8 @@
 namespace postern::uv {
 
 /// Watches a set of directories (not recursive). Bursts are coalesced: `on_change` comes once `quiet` has passed
-/// without another event, but at the latest ten times `quiet` after the first.
+/// without another event, but at the latest ten times `quiet` after the first. Nothing that happens after set() is
+/// missed, an overflow of the kernel's queue included.
 class DirectoryWatch {
  public:
   DirectoryWatch(Loop& loop, Duration quiet, std::function<void()> on_change);
@@ -19,7 +20,8 @@ class DirectoryWatch {
   DirectoryWatch(const DirectoryWatch&) = delete;
   DirectoryWatch& operator=(const DirectoryWatch&) = delete;
 
-  /// Replaces the set. Directories that cannot be watched are left out: a periodic sweep has to find their changes.
+  /// Replaces the set. Directories that cannot be watched (not there yet, out of watches) are left out: a periodic sweep
+  /// has to find their changes. A directory that is replaced by another of its name is taken up at its next on_change.
   void set(const std::vector<std::string>& directories);
 
  private:

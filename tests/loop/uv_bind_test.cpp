@@ -1,36 +1,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "daemon/uv/socket.h"
+#include "tests/loop/uv_folder.h"
 #include "tests/loop/uv_support.h"
 
 using namespace postern;
 using namespace postern::uv;
 using namespace postern::uv::test;
-
-namespace {
-
-/// A folder of its own that goes away.
-struct Folder {
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "uv-bind-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::filesystem::path path;
-};
-
-}  // namespace
 
 TEST_CASE("a port that is in use is said so, unless both share it") {
   const Bound first = bound_on_loopback();
@@ -67,7 +48,7 @@ TEST_CASE("IPv4 and IPv6 listeners of one port do not get in each other's way") 
 
 TEST_CASE("a unix socket has its mode whatever the umask, and a stale file does not stand in its way") {
   const Folder folder;
-  const std::string path = folder.path / "control";
+  const std::string path = folder / "control";
   const mode_t before = ::umask(0);
   const auto first = bind_unix(path, 0660);
   ::umask(before);
@@ -90,7 +71,7 @@ TEST_CASE("a unix socket has its mode whatever the umask, and a stale file does 
 
 TEST_CASE("what is no socket is not removed for one") {
   const Folder folder;
-  const std::string path = folder.path / "precious";
+  const std::string path = folder / "precious";
   std::ofstream(path) << "mail";
   const auto bound = bind_unix(path, 0660);
   REQUIRE_FALSE(bound);

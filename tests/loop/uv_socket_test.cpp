@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
 
+#include "tests/loop/uv_folder.h"
 #include "tests/loop/uv_support.h"
 
 using namespace postern;
@@ -90,7 +90,8 @@ TEST_CASE("an echo over TCP, on IPv4 and IPv6, with the addresses of both ends")
 }
 
 TEST_CASE("an echo over a unix socket") {
-  const std::string path = (std::filesystem::temp_directory_path() / ("uv-echo-" + std::to_string(::getpid()))).string();
+  const Folder folder;
+  const std::string path = folder / "lmtp";
   Loop loop;
   const auto bound = bind_unix(path, 0600);
   REQUIRE(bound);
@@ -106,7 +107,6 @@ TEST_CASE("an echo over a unix socket") {
   client.socket->close();
   CHECK(turn_until(loop, [&] { return client.closed() && server.peers.front()->closed(); }));
   CHECK(server.peers.front()->told == Told{"bytes", "end", "closed"});
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("accepted and connecting TCP sockets have the options that replies and dead peers need") {
