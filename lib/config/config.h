@@ -40,8 +40,8 @@ struct Listener {
 /// Needs a restart.
 struct StartConfig {
   unsigned workers = 0;             ///< 0 = one per core
-  std::string state_dir;
-  std::string control;              ///< path of the control socket; empty: none
+  std::string state_dir = "/var/lib/postern";
+  std::string control = "/run/postern/control";  ///< path of the control socket; empty: none
 };
 
 enum class LogLevel { Error, Warning, Info, Debug };
@@ -81,7 +81,8 @@ struct Config {
   std::vector<std::string> files;   ///< the file and what it includes
 };
 
-/// Something wrong, and where: "posternd.toml:12:7: limits.recipients: expected an integer from 1 to 100000, found "many"".
+/// Something wrong, and where: `posternd.toml:12:7: limits.recipients: expected an integer from 1 to 100000, found
+/// "many"`.
 struct Diagnostic {
   enum class Severity { Warning, Error };
   Severity severity = Severity::Error;
@@ -90,6 +91,7 @@ struct Diagnostic {
   unsigned column = 0;
   std::string text;
 
+  /// One line; a warning says that it is one.
   std::string rendered() const;
 };
 

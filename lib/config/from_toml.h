@@ -18,7 +18,8 @@ struct Environment {
   std::string host_name;  ///< the default of `hostname`
 };
 
-/// Reads the file, its includes, and checks everything that can be checked without opening certificates.
+/// Reads the file, its includes and domain files, and checks everything that can be checked without opening
+/// certificates. Relative paths in a file are relative to that file.
 Parsed from_toml(const std::string& path, const Environment& environment);
 
 /// The real files and environment of this process (blocking).

@@ -1,0 +1,139 @@
+#include "config/keys.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace postern::config {
+
+const std::vector<Key>& keys() {
+  using enum Change;
+  static const std::vector<Key> all{
+      {"hostname", "host name", "the system's", Reload, "the name in greeting, EHLO answer and Received"},
+      {"workers", "integer", "0", Restart, "event loops; 0: one per core"},
+      {"state_dir", "path", "\"/var/lib/postern\"", Restart, "lock file and state"},
+      {"control", "path", "\"/run/postern/control\"", Restart, "control socket; \"\": none"},
+      {"postmaster", "mailbox", "none", Reload, "who gets mail to <postmaster>"},
+      {"include", "paths", "none", Reload, "more files, with * and ? patterns"},
+
+      {"listen.address", "addresses", "required", Restart, "where to listen"},
+      {"listen.tls", "choice", "\"starttls\"", Reload, "starttls, implicit or none"},
+      {"listen.hostname", "host name", "hostname", Reload, "this listener's own name"},
+      {"listen.default_certificate", "string", "required", Reload, "served when the SNI name matches nothing"},
+      {"listen.local.ADDRESS.hostname", "host name", "listen.hostname", Reload, "the name at one local address"},
+      {"listen.local.ADDRESS.default_certificate", "string", "listen.default_certificate", Reload,
+       "the default at one local address"},
+
+      {"certificate.id", "string", "none", Reload, "a name for default_certificate to refer to"},
+      {"certificate.names", "names", "those in the certificate", Reload, "host names it is served for"},
+      {"certificate.chain", "path", "required", Reload, "PEM file: leaf and intermediates"},
+      {"certificate.key", "path", "certificate.chain", Reload, "PEM file: private key"},
+      {"certificates.directories", "paths", "none", Reload, "directories that hold certificates"},
+      {"certificates.maps", "paths", "none", Reload, "Postfix tls_server_sni_maps source files"},
+      {"certificates.names", "choice", "\"all\"", Reload, "all or declared"},
+
+      {"tls.min_version", "choice", "\"1.2\"", Reload, "oldest TLS version taken"},
+      {"tls.tickets", "integer", "1", Reload, "TLS 1.3 session tickets a handshake"},
+
+      {"smtp.smuggling", "choice", "\"reject\"", Reload, "messages with bare CR, LF or NUL: reject or normalize"},
+      {"smtp.smuggling_exempt", "networks", "none", Reload, "clients whose messages are always normalized"},
+      {"smtp.strict", "boolean", "false", Reload, "forgive no deviation from the grammar of addresses"},
+      {"smtp.spill_at", "size", "\"1MiB\"", Reload, "larger messages wait in a temporary file"},
+      {"smtp.spill_dir", "path", "state_dir", Reload, "where temporary files are made"},
+
+      {"limits.message_size", "size", "\"50MB\"", Reload, "largest message"},
+      {"limits.recipients", "integer", "1000", Reload, "accepted recipients a transaction"},
+      {"limits.connections", "integer", "20000", Reload, "open connections"},
+      {"limits.connections_per_address", "integer", "50", Reload, "open connections of one client address"},
+      {"limits.errors", "integer", "20", Reload, "errors since the last accepted message"},
+      {"limits.commands", "integer", "10000", Reload, "commands since the last accepted message"},
+      {"limits.command_length", "size", "\"2KiB\"", Reload, "longest command line"},
+      {"limits.line_length", "size", "0", Reload, "longest line of a message; 0: any"},
+      {"limits.pipeline_depth", "integer", "32", Reload, "commands of one client worked on at a time"},
+
+      {"timeouts.command", "duration", "\"5m\"", Reload, "waiting for a command"},
+      {"timeouts.data", "duration", "\"3m\"", Reload, "waiting for more of a message"},
+      {"timeouts.handshake", "duration", "\"30s\"", Reload, "a whole TLS handshake"},
+      {"timeouts.drain", "duration", "\"30s\"", Reload, "how long a stopping daemon waits for its sessions"},
+      {"timeouts.final", "duration", "\"8m\"", Reload, "from the end of a message to our reply"},
+
+      {"log.level", "choice", "\"info\"", Reload, "error, warning, info or debug"},
+      {"log.format", "choice", "\"text\"", Reload, "text or json"},
+
+      {"backend.name", "string", "required", Reload, "what [[domain]] refers to"},
+      {"backend.deliver", "choice", "required", Reload, "the protocol: lmtp"},
+      {"backend.to", "targets", "required", Reload, "where it listens; tried in order"},
+      {"backend.tls", "choice", "none", Reload, "off: plain TCP beyond loopback is meant"},
+      {"backend.timeout", "duration or table", "see below", Reload, "one limit for all, or a table"},
+      {"backend.timeout.connect", "duration", "\"10s\"", Reload, "connecting"},
+      {"backend.timeout.command", "duration", "\"60s\"", Reload, "the answer to a command"},
+      {"backend.timeout.after_dot", "duration", "\"5m\"", Reload, "the answers to a message"},
+      {"backend.recipients", "choice", "\"verify\"", Reload, "verify or trust"},
+      {"backend.max_connections", "integer", "20", Reload, "connections to one target"},
+      {"backend.idle", "duration", "\"60s\"", Reload, "how long an unused connection is kept"},
+
+      {"domain.name", "domain", "none", Reload, "a recipient domain; \"*\": every one"},
+      {"domain.file", "path", "none", Reload, "a file of domains, one a line"},
+      {"domain.mx", "names", "none", Reload, "MX names of the domain"},
+      {"domain.backend", "string", "required", Reload, "which [[backend]] takes its mail"},
+      {"domain.relay_everything", "boolean", "false", Reload, "confirms name = \"*\""},
+  };
+  return all;
+}
+
+namespace {
+
+/// Whether the segments of `name` are those of the key as far as they go.
+bool leads_to(const std::vector<std::string_view>& name, const std::vector<std::string_view>& key) {
+  return name.size() <= key.size() && std::equal(name.begin(), name.end(), key.begin(), [](auto mine, auto theirs) {
+           return mine == theirs || theirs == "ADDRESS";
+         });
+}
+
+/// `listen.local.192.0.2.1.hostname`: the dots of an address do not separate.
+std::vector<std::string_view> segments(std::string_view name) {
+  constexpr std::string_view local = "listen.local.";
+  if (!name.starts_with(local)) return split(name, '.');
+  const std::string_view rest = name.substr(local.size());
+  std::vector<std::string_view> made{"listen", "local"};
+  const auto last = rest.rfind('.');
+  const bool ends_in_word = last != std::string_view::npos && last + 1 < rest.size() && is_alpha(rest[last + 1]);
+  made.push_back(ends_in_word ? rest.substr(0, last) : rest);
+  if (ends_in_word) made.push_back(rest.substr(last + 1));
+  return made;
+}
+
+}  // namespace
+
+Standing standing_of(std::string_view name) {
+  const auto wanted = segments(name);
+  Standing standing = Standing::Unknown;
+  for (const Key& key : keys()) {
+    const auto known = split(key.name, '.');
+    if (!leads_to(wanted, known)) continue;
+    if (wanted.size() < known.size()) return Standing::Section;
+    standing = Standing::Key;
+  }
+  return standing;
+}
+
+std::string suggestion_for(std::string_view name) {
+  auto section = segments(name);
+  const std::string_view misspelt = section.back();
+  section.pop_back();
+  std::vector<std::string_view> siblings;
+  for (const Key& key : keys()) {
+    const auto known = split(key.name, '.');
+    if (known.size() > section.size() && leads_to(section, known)) siblings.push_back(known[section.size()]);
+  }
+  if (const auto nearest = nearest_word(misspelt, siblings)) return fmt::format("did you mean \"{}\"?", *nearest);
+  // The usual reason for a right key in the wrong place: it stands below the header of another section.
+  for (const Key& key : keys()) {
+    if (split(key.name, '.').back() == misspelt) return fmt::format("did you mean \"{}\"?", key.name);
+  }
+  return {};
+}
+
+}  // namespace postern::config

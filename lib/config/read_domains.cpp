@@ -1,0 +1,166 @@
+// `[[domain]]` and the files that list domains.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "config/readers.h"
+#include "config/source.h"
+
+namespace postern::config {
+
+namespace {
+
+constexpr std::string_view placeholder = "{domain}";
+// A file that is no list of domains at all should not fill the screen.
+constexpr std::size_t bad_lines_max = 10;
+
+class DomainReader {
+ public:
+  DomainReader(const Environment& environment, const UniqueNames& backends, Diagnostics& diagnostics, RunConfig& run)
+      : environment_(environment), backends_(backends), diagnostics_(diagnostics), run_(run) {}
+
+  void read(const Section& section) {
+    const Common common{backend_of(section), section.texts("mx")};
+    section.require("backend", "the name of the [[backend]] that takes the mail of this domain");
+    if (section.has("name") == section.has("file")) {
+      section.error(section.place(), "",
+                    "needs either name = \"example.com\" or file = \"domains.txt\", and not both");
+    }
+    bool relay_everything = false;
+    section.boolean("relay_everything", relay_everything);
+    if (const auto name = section.text("name")) {
+      if (name->value == "*") {
+        read_catch_all(section, *name, common, relay_everything);
+      } else {
+        if (relay_everything) section.warning("relay_everything", "means nothing except with name = \"*\"");
+        add(section, "name", *name, common);
+      }
+    }
+    if (const auto file = section.text("file")) read_file(section, *file, common);
+  }
+
+ private:
+  /// What all domains of one section share.
+  struct Common {
+    std::string backend;
+    std::vector<Text> mx;
+  };
+
+  std::string backend_of(const Section& section) const {
+    const auto backend = section.text("backend");
+    if (!backend) return {};
+    if (!backends_.contains(backend->value)) {
+      const auto nearest = nearest_word(backend->value, backends_.all());
+      section.error(backend->place, "backend",
+                    fmt::format("there is no [[backend]] with name = \"{}\"{}", escaped(backend->value, 80),
+                                nearest ? fmt::format("; did you mean \"{}\"?", escaped(*nearest, 80)) : ""));
+    }
+    return backend->value;
+  }
+
+  void read_catch_all(const Section& section, const Text& name, const Common& common, bool relay_everything) {
+    if (!relay_everything) {
+      section.error(name.place, "name",
+                    "\"*\" takes mail for every domain of the world: where the backend passes it on, this is an open "
+                    "relay; if it is meant, write relay_everything = true in this [[domain]]");
+    }
+    if (!taken_.claim(section, "name", name.place, name.value)) return;
+    delivery::DomainSettings domain;
+    domain.backend = common.backend;
+    read_mx(section, common.mx, nullptr, domain);
+    run_.domains.push_back(std::move(domain));
+  }
+
+  /// Says what is wrong with one domain, under `key`; false then.
+  bool add(const Section& section, std::string_view key, const Text& text, const Common& common) {
+    const auto name = DnsName::from_utf8(text.value);
+    if (!name) {
+      section.error(text.place, key,
+                    fmt::format("expected a domain such as \"example.com\", found \"{}\"", escaped(text.value, 80)));
+      return false;
+    }
+    if (!taken_.claim(section, key, text.place, name->text())) return false;
+    delivery::DomainSettings domain;
+    domain.name = *name;
+    domain.backend = common.backend;
+    read_mx(section, common.mx, &*name, domain);
+    run_.domains.push_back(std::move(domain));
+    return true;
+  }
+
+  /// `domain_name` is null for the catch-all, which has no name to put into a template.
+  void read_mx(const Section& section, const std::vector<Text>& templates, const DnsName* domain_name,
+               delivery::DomainSettings& domain) {
+    for (const Text& text : templates) {
+      std::string filled = text.value;
+      const auto at = filled.find(placeholder);
+      if (at != std::string::npos && domain_name != nullptr) filled.replace(at, placeholder.size(), domain_name->text());
+      const auto mx = DnsName::from_utf8(filled);
+      if (!mx) {
+        section.error(text.place, "mx",
+                      fmt::format("expected host names such as \"mx.example.com\" or \"mx.{{domain}}\", found \"{}\"",
+                                  escaped(filled, 80)));
+        continue;
+      }
+      domain.mx.push_back(*mx);
+      run_.certificates.declared.push_back(*mx);
+    }
+  }
+
+  void read_file(const Section& section, const Text& file, const Common& common) {
+    const std::string path = relative_to(*file.place.file, file.value);
+    const auto content = environment_.read_file(path);
+    if (!content) {
+      section.error(file.place, "file", fmt::format("cannot be read: {}", content.error().text));
+      return;
+    }
+    const auto path_pointer = std::make_shared<const std::string>(path);
+    unsigned line_number = 0;
+    std::size_t bad_lines = 0;
+    for (const std::string_view line : split(*content, '\n')) {
+      ++line_number;
+      const auto word = trimmed(line.substr(0, line.find('#')));
+      if (word.empty()) continue;
+      const Place place{path_pointer, line_number, static_cast<unsigned>(word.data() - line.data()) + 1};
+      if (add(section, "file", Text{std::string(word), place}, common)) continue;
+      if (++bad_lines == bad_lines_max) {
+        diagnostics_.error(place, "", fmt::format("{} bad lines: the rest of the file was not read", bad_lines));
+        return;
+      }
+    }
+  }
+
+  const Environment& environment_;
+  const UniqueNames& backends_;
+  Diagnostics& diagnostics_;
+  RunConfig& run_;
+  UniqueNames taken_{"domain"};
+};
+
+void warn_of_unserved_postmaster(const Section& root, const RunConfig& run) {
+  if (!run.postmaster || run.domains.empty()) return;
+  const auto domain = run.postmaster->domain_name();
+  const bool served = std::any_of(run.domains.begin(), run.domains.end(), [&](const delivery::DomainSettings& candidate) {
+    return !candidate.name || candidate.name == domain;
+  });
+  if (!served) {
+    root.warning("postmaster", fmt::format("no [[domain]] is \"{}\", so that mail to postmaster has no way to go",
+                                           domain ? domain->text() : run.postmaster->domain));
+  }
+}
+
+}  // namespace
+
+void read_domains(const Section& root, const Environment& environment, const UniqueNames& backends,
+                  Diagnostics& diagnostics, RunConfig& run) {
+  DomainReader reader(environment, backends, diagnostics, run);
+  for (const Section& section : root.tables("domain")) reader.read(section);
+  auto& declared = run.certificates.declared;
+  std::sort(declared.begin(), declared.end());
+  declared.erase(std::unique(declared.begin(), declared.end()), declared.end());
+  if (!root.has("domain")) root.warning("domain", "there is no [[domain]], so that every recipient is refused");
+  warn_of_unserved_postmaster(root, run);
+}
+
+}  // namespace postern::config

@@ -1,0 +1,99 @@
+// `[smtp]`, `[limits]`, `[timeouts]` and `[log]`.
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "config/readers.h"
+
+namespace postern::config {
+
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr std::uint64_t gibibyte = 1024ull * 1024 * 1024;
+
+void read_smtp_section(const Section& section, RunConfig& run) {
+  section.choice("smuggling", run.smtp.smuggling,
+                 {{"reject", smtp::Smuggling::Reject}, {"normalize", smtp::Smuggling::Normalize}});
+  for (const Text& text : section.texts("smuggling_exempt")) {
+    if (const auto network = Network::parse(text.value)) {
+      run.smtp.smuggling_exempt.push_back(*network);
+    } else {
+      section.error(text.place, "smuggling_exempt",
+                    fmt::format("expected networks such as \"192.0.2.0/24\" or \"2001:db8::/32\", found \"{}\"",
+                                escaped(text.value, 80)));
+    }
+  }
+  section.boolean("strict", run.smtp.strict);
+  section.size("spill_at", run.spill_at, {std::size_t{4096}, std::size_t{gibibyte}});
+  section.path("spill_dir", run.spill_dir);
+}
+
+// RFC 5321 section 4.5.3.1 says how much a server must be able to take: less is refused where nobody can want it, and
+// warned of where somebody might.
+void read_limits(const Section& section, RunConfig& run) {
+  smtp::ServerLimits& limits = run.smtp.limits;
+  ConnectionLimits& connections = run.connection_limits;
+  section.size("message_size", limits.message_octets_max, {std::uint64_t{1024}, 1024 * gibibyte});
+  if (limits.message_octets_max < 64 * 1024) {
+    section.warning("message_size", "below the 64 KiB that RFC 5321 section 4.5.3.1.7 asks for");
+  }
+  section.integer("recipients", limits.recipients_max, {std::size_t{1}, std::size_t{100'000}});
+  if (limits.recipients_max < 100) {
+    section.warning("recipients", "below the 100 that RFC 5321 section 4.5.3.1.8 asks for");
+  }
+  section.integer("connections", connections.connections, {std::size_t{1}, std::size_t{10'000'000}});
+  section.integer("connections_per_address", connections.connections_per_address,
+                  {std::size_t{1}, std::size_t{10'000'000}});
+  if (section.has("connections_per_address") && connections.connections_per_address > connections.connections) {
+    section.warning("connections_per_address",
+                    fmt::format("more than limits.connections ({}), so that it limits nothing", connections.connections));
+  } else if (connections.connections_per_address > connections.connections) {
+    connections.connections_per_address = connections.connections;
+  }
+  section.integer("errors", limits.errors_max, {std::size_t{1}, std::size_t{1'000'000}});
+  section.integer("commands", limits.commands_max, {std::size_t{10}, std::size_t{100'000'000}});
+  section.size("command_length", limits.command_line_octets_max, {std::size_t{512}, std::size_t{65'536}});
+  section.size("line_length", limits.text_line_octets_max, {std::size_t{0}, std::size_t{gibibyte}});
+  if (limits.text_line_octets_max != 0 && limits.text_line_octets_max < 1000) {
+    section.warning("line_length", "below the 1000 octets that RFC 5321 section 4.5.3.1.6 asks for");
+  }
+  section.integer("pipeline_depth", limits.pipeline_depth, {std::size_t{1}, std::size_t{1000}});
+}
+
+void read_timeouts(const Section& section, RunConfig& run) {
+  smtp::ServerTimeouts& timeouts = run.smtp.timeouts;
+  section.duration("command", timeouts.command, {seconds(1), hours(1)});
+  section.duration("data", timeouts.data, {seconds(1), hours(1)});
+  section.duration("handshake", timeouts.handshake, {milliseconds(100), minutes(10)});
+  section.duration("drain", run.drain, {seconds(0), hours(1)});
+  section.duration("final", run.final_deadline, {seconds(1), hours(1)});
+  if (run.final_deadline >= minutes(10)) {
+    section.warning("final",
+                    "senders give up after 10 minutes (RFC 5321 section 4.5.3.2.6) and send the message again, which "
+                    "makes duplicates: stay below");
+  }
+}
+
+void read_log(const Section& section, LogSettings& log) {
+  section.choice("level", log.level,
+                 {{"error", LogLevel::Error},
+                  {"warning", LogLevel::Warning},
+                  {"info", LogLevel::Info},
+                  {"debug", LogLevel::Debug}});
+  section.choice("format", log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}});
+}
+
+}  // namespace
+
+void read_smtp(const Section& root, RunConfig& run) {
+  if (const auto section = root.table("smtp")) read_smtp_section(*section, run);
+  if (const auto section = root.table("limits")) read_limits(*section, run);
+  if (const auto section = root.table("timeouts")) read_timeouts(*section, run);
+  if (const auto section = root.table("log")) read_log(*section, run.log);
+}
+
+}  // namespace postern::config

@@ -1,0 +1,77 @@
+// The only file that sees toml++. It is a library of its own, built without sanitizers: with them toml++ takes minutes
+// to compile, and what it does is its authors' to test.
+#include <fmt/format.h>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+#include "base/text.h"
+#include "config/tree.h"
+
+namespace postern::config {
+
+namespace {
+
+// No key of ours is nested deeper than three tables. Values are taken over by recursion: this bounds it.
+constexpr int depth_max = 16;
+
+class Conversion {
+ public:
+  explicit Conversion(std::shared_ptr<const std::string> file) : file_(std::move(file)) {}
+
+  Place place(const toml::source_region& region) const { return Place{file_, region.begin.line, region.begin.column}; }
+
+  Table table(const toml::table& from, int depth) {
+    Table made;
+    made.reserve(from.size());
+    for (const auto& [key, value] : from) {
+      made.push_back(Member{std::string(key.str()), place(key.source()), node(value, depth + 1)});
+    }
+    return made;
+  }
+
+  const std::optional<SyntaxError>& error() const { return error_; }
+
+ private:
+  Node node(const toml::node& from, int depth) {
+    Node made{Date{}, place(from.source())};
+    if (depth > depth_max) {
+      error_ = SyntaxError{made.place, fmt::format("tables and lists are nested more than {} deep", depth_max)};
+    } else if (const auto* text = from.as_string()) {
+      made.value = text->get();
+    } else if (const auto* integer = from.as_integer()) {
+      made.value = integer->get();
+    } else if (const auto* number = from.as_floating_point()) {
+      made.value = number->get();
+    } else if (const auto* yes = from.as_boolean()) {
+      made.value = yes->get();
+    } else if (const auto* members = from.as_table()) {
+      made.value = table(*members, depth);
+    } else if (const auto* items = from.as_array()) {
+      List list;
+      for (const toml::node& item : *items) list.push_back(node(item, depth + 1));
+      made.value = std::move(list);
+    }
+    return made;
+  }
+
+  std::shared_ptr<const std::string> file_;
+  std::optional<SyntaxError> error_;
+};
+
+}  // namespace
+
+tl::expected<Table, SyntaxError> parse_toml(std::string_view text, const std::string& file) {
+  Conversion conversion(std::make_shared<const std::string>(file));
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    return tl::unexpected(SyntaxError{conversion.place(error.source()), escaped(error.description(), 500)});
+  }
+  Table root = conversion.table(parsed.table(), 0);
+  if (conversion.error()) return tl::unexpected(*conversion.error());
+  return root;
+}
+
+}  // namespace postern::config

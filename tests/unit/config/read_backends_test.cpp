@@ -1,0 +1,66 @@
+#include "tests/support/catch.h"
+#include "tests/unit/config/fake_environment.h"
+
+using namespace postern;
+using namespace postern::config;
+
+TEST_CASE("backends") {
+  const Parsed parsed =
+      parse(std::string(minimal) +
+            "[[backend]]\nname = \"far\"\ndeliver = \"lmtp\"\nto = [\"unix:/run/l\", \"[::1]:24\", \"store.example:24\"]\n"
+            "tls = \"off\"\ntimeout = { connect = \"1s\", after_dot = \"3m\" }\nrecipients = \"trust\"\n"
+            "max_connections = 5\nidle = \"0s\"\n"
+            "[[backend]]\nname = \"near\"\ndeliver = \"lmtp\"\nto = \"localhost:24\"\ntimeout = \"7s\"\n");
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  CHECK(parsed.diagnostics.empty());
+  const auto& backends = parsed.config->run.backends;
+  REQUIRE(backends.size() == 3);
+  CHECK(backends[0].name == "store");
+  CHECK(backends[0].targets == std::vector<delivery::Target>{delivery::UnixTarget{"/run/lmtp"}});
+  CHECK(backends[0].timeouts == delivery::BackendTimeouts{});
+  CHECK(backends[1].targets.size() == 3);
+  CHECK(backends[1].timeouts.connect == std::chrono::seconds(1));
+  CHECK(backends[1].timeouts.command == std::chrono::seconds(60));
+  CHECK(backends[1].timeouts.after_dot == std::chrono::minutes(3));
+  CHECK(backends[1].recipients == delivery::RecipientCheck::Trust);
+  CHECK(backends[1].connections_max == 5);
+  CHECK(backends[1].idle_max == Duration::zero());
+  CHECK(backends[2].timeouts.connect == std::chrono::seconds(7));
+  CHECK(backends[2].timeouts.command == std::chrono::seconds(7));
+  CHECK(backends[2].timeouts.after_dot == std::chrono::seconds(7));
+}
+
+TEST_CASE("wrong backends") {
+  CHECK(complaints_after("[[backend]]\n") ==
+        "p.toml:15:1: backend.name: is missing: what the [[domain]]s call it\n"
+        "p.toml:15:1: backend.deliver: is missing: the protocol that the backend speaks; \"lmtp\"\n"
+        "p.toml:15:1: backend.to: is missing: where the backend listens, such as \"unix:/run/dovecot/lmtp\" or "
+        "\"[::1]:24\"\n");
+  CHECK(complaints_after("[[backend]]\nname = \"store\"\ndeliver = \"smtp-proxy\"\nto = []\n") ==
+        "p.toml:15:1: backend.to: holds no target: name at least one\n"
+        "p.toml:16:8: backend.name: the backend \"store\" stands already at p.toml:9:8; remove one of the two\n"
+        "p.toml:17:11: backend.deliver: \"smtp-proxy\" is not supported by this version; \"lmtp\" is\n");
+  CHECK(complaints_after("[[backend]]\nname = \"b\"\ndeliver = \"imap\"\nto = \"nowhere\"\ntimeout = 5\n") ==
+        "p.toml:17:11: backend.deliver: expected \"lmtp\", found \"imap\"\n"
+        "p.toml:18:6: backend.to: expected \"unix:/absolute/path\", \"address:port\" or \"host.name:port\", found "
+        "\"nowhere\"\n"
+        "p.toml:19:11: backend.timeout: expected a table such as { key = \"value\" }, found 5\n");
+}
+
+TEST_CASE("mail does not cross a network in clear unless it is said so in writing") {
+  const std::string backend = "[[backend]]\nname = \"b\"\ndeliver = \"lmtp\"\nto = \"192.0.2.1:24\"\n";
+  CHECK(complaints_after(backend) ==
+        "p.toml:18:6: backend.to: 192.0.2.1:24 is not on this machine, and mail would cross the network in clear; if "
+        "that network is trusted, write tls = \"off\" in this [[backend]]\n");
+  CHECK(complaints_after(backend + "tls = \"off\"\n").empty());
+  CHECK(complaints_after(backend + "tls = \"on\"\n") ==
+        "p.toml:19:7: backend.tls: expected \"off\", found \"on\"; TLS to backends is not supported by this version\n");
+}
+
+TEST_CASE("a time limit that another one cuts short is warned of") {
+  CHECK(complaints_after("[timeouts]\nfinal = \"1m\"\n").empty());
+  CHECK(complaints_after("[timeouts]\nfinal = \"1m\"\n[[backend]]\nname = \"b\"\ndeliver = \"lmtp\"\nto = \"[::1]:24\"\n"
+                         "timeout = \"2m\"\n") ==
+        "p.toml:21:1: warning: backend.timeout: after_dot (2m) is longer than timeouts.final (1m), which ends first\n");
+}
