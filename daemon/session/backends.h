@@ -1,4 +1,14 @@
 // The backends of one worker: pooled connections, recipient checks, hand-offs. All on the worker's loop.
+//
+//   Backends            names → Backend; what is remembered of recipients, checks that are joined
+//     Backend           its targets in order; the tasks under way, their attempts and time limits
+//       BackendTarget   one address: pool, dialling, back-off
+//         BackendConnection   a socket and its smtp::ClientSession
+//   OutboundTask        what a connection is wanted for: a check, a delivery, a first greeting
+//
+// A task goes from target to target as long as nothing can have been delivered: not once the message's body has been
+// read (it can be read only once), and least of all once the final dot was sent. What the backend has said of a
+// recipient by then is kept; the others are deferred.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +58,7 @@ struct TargetStatus {
   std::string target;
   std::uint64_t open = 0;
   std::uint64_t idle = 0;
-  std::uint64_t failures = 0;
+  std::uint64_t failures = 0;  ///< to connect or to be greeted, since the target was configured
   std::string last_failure;
 };
 
@@ -57,6 +67,10 @@ class Backends {
   struct Options {
     std::string hostname;        ///< what LHLO says
     unsigned worker_count = 1;   ///< process limits are divided by it (at least one connection each)
+    Duration wait_max = std::chrono::seconds(30);      ///< in line for a connection; then `451 4.3.2`
+    Duration backoff_first = std::chrono::seconds(1);  ///< a target that failed is not dialled for; doubles each time
+    Duration backoff_max = std::chrono::seconds(30);
+    Duration late_max = std::chrono::minutes(1);       ///< a connection is read on after `final_deadline`
   };
   Backends(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, Options options);
   /// Only after shut_down() has called back.
@@ -66,7 +80,7 @@ class Backends {
   void configure(std::shared_ptr<const delivery::RouteTable> routes);
 
   /// Asks the backend whether it takes the recipient, or knows it from the cache; checks of one address in flight are
-  /// joined. `done` comes within the call or later. For RecipientCheck::Trust it is `250 2.1.5` at once.
+  /// joined. `done` comes within the call or later, exactly once. For RecipientCheck::Trust it is `250 2.1.5` at once.
   void check(const delivery::RouteTable::Route& route, const smtp::MailParameters& parameters,
              std::function<void(Checked)> done);
 
@@ -82,12 +96,13 @@ class Backends {
 
   std::vector<TargetStatus> status() const;
 
-  /// Idle connections get QUIT, running deliveries finish; then `done`.
+  /// Idle connections get QUIT, running deliveries finish; then `done`, never within the call. New checks and deliveries
+  /// are answered `451 4.3.2`.
   void shut_down(std::function<void()> done);
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace postern::session

@@ -442,6 +442,12 @@ void ClientSession::expire(Instant now) {
 }
 
 ClientStage ClientSession::stage() const { return state_->stage; }
+
+std::vector<std::optional<Reply>> ClientSession::replies_so_far() const {
+  if (!state_->transaction || state_->transaction->purpose != Purpose::Deliver) return {};
+  return state_->transaction->replies;
+}
+
 const PeerExtensions& ClientSession::extensions() const { return state_->extensions; }
 
 }  // namespace postern::smtp

@@ -146,6 +146,10 @@ class ClientSession {
   void expire(Instant now);
 
   ClientStage stage() const;
+
+  /// What is decided already of the recipients of the open delivery, in their order; empty when none is open.
+  std::vector<std::optional<Reply>> replies_so_far() const;
+
   const PeerExtensions& extensions() const;
 
  private:

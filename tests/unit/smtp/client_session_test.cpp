@@ -466,6 +466,7 @@ TEST_CASE("too few replies behind the dot: the time limit ends the wait") {
   dialogue.send_message({"a", "b"});
   dialogue.now = start + 1min;
   dialogue.hear("250 a\r\n");
+  CHECK(codes(dialogue.session.replies_so_far()) == std::vector{250, 0});
   // It is not counted anew with each reply.
   REQUIRE(dialogue.session.deadline() == start + 5min);
   dialogue.session.expire(start + 5min - 1ns);
@@ -481,6 +482,7 @@ TEST_CASE("too many replies: whatever comes unasked is a failure") {
   dialogue.send_message({"a"});
   dialogue.hear("250 a\r\n250 who?\r\n");
   CHECK(codes(dialogue.expect<DeliveryDone>().replies) == std::vector{250});
+  CHECK(dialogue.session.replies_so_far().empty());
   dialogue.expect_failure(SessionFailed::Why::BadReply, ClientStage::Idle);
 }
 

@@ -1,0 +1,104 @@
+// One backend of the configuration: its targets, and the tasks that are under way with it. Decides which target a task
+// tries next and when it has had enough time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "daemon/session/backend_target.h"
+#include "daemon/session/outbound_task.h"
+
+namespace postern::session {
+
+class Backend final : private BackendTarget::Borrower {
+ public:
+  /// `on_empty`: the last task has ended or the last connection has closed; comes from within, so do not destroy here.
+  Backend(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, const Backends::Options& options,
+          delivery::BackendSettings settings, std::function<void()> on_empty);
+  ~Backend() override;
+
+  const delivery::BackendSettings& settings() const { return settings_; }
+
+  /// Begins a task under a number of the caller's. It is concluded when it has its answer, at `deadline`, or when there
+  /// is no target left to try; never within the call.
+  void start(TaskId id, std::unique_ptr<OutboundTask> task, Instant deadline);
+
+  /// Nobody waits for the task any more. A connection on which a final dot was sent is read to its end.
+  void cancel(TaskId id);
+
+  /// The attempt of this task cannot be finished: it is concluded with `reply` at the next turn of the loop.
+  void end_soon(TaskId id, smtp::Reply reply);
+
+  /// Finishes what is under way, keeps no connection.
+  void retire();
+  bool empty() const;
+
+  /// What was offered at the last greeting of any target; null before the first.
+  const smtp::PeerExtensions* last_offered() const { return offered_ ? &*offered_ : nullptr; }
+
+  void add_status(std::vector<TargetStatus>& to) const;
+
+ private:
+  class WithinCall;
+
+  enum class Stage {
+    Seeking,   ///< has no lease
+    Dialling,
+    Waiting,   ///< in line for a connection
+    Lent,      ///< has a connection
+    Late,      ///< has one still, but the task was concluded, or nobody waits
+  };
+
+  struct Running {
+    std::unique_ptr<OutboundTask> task;
+    Instant deadline{};                 // of the task as a whole
+    Instant timer{};                    // what is in deadlines_: `deadline`, or the end of waiting in line before it
+    std::size_t target = 0;             // the one that is tried
+    Stage stage = Stage::Seeking;
+    bool retried_fresh = false;
+    smtp::Reply otherwise;              // the answer, if no attempt brings another
+    bool ending = false;                // to be concluded at the next turn of the loop
+  };
+
+  void on_leased(TaskId id) override;
+  void on_turn(TaskId id) override;
+  void on_event(TaskId id, const smtp::ClientEvent& event) override;
+  void on_room(TaskId id) override;
+  void on_lost(TaskId id, const Loss& loss) override;
+  void on_greeted(const smtp::PeerExtensions& extensions) override;
+  void on_empty() override;
+
+  void seek(TaskId id, BackendTarget::Freshness freshness);
+  void begin(TaskId id);
+  void finished(TaskId id);
+  void conclude(TaskId id);
+  void conclude_late(TaskId id);
+  std::string target_name(const Running& running) const;
+  void erase(TaskId id);
+  void take_lease_away(TaskId id);
+  void read_on(TaskId id);
+  void watch(TaskId id, Instant when);
+  void expired();
+  void out_of_time(TaskId id);
+  void greet();
+  void greet_later();
+
+  uv::Loop& loop_;
+  const Backends::Options& options_;
+  const delivery::BackendSettings settings_;
+  std::function<void()> on_empty_;
+  std::vector<std::shared_ptr<BackendTarget>> targets_;
+  std::unordered_map<TaskId, Running> tasks_;
+  std::set<std::pair<Instant, TaskId>> deadlines_;
+  uv::Timer timer_;
+  std::optional<smtp::PeerExtensions> offered_;
+  unsigned calls_ = 0;  // from outside that have not returned
+  bool retired_ = false;
+};
+
+}  // namespace postern::session

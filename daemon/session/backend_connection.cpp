@@ -1,0 +1,166 @@
+#include "daemon/session/backend_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace postern::session {
+
+namespace {
+
+// QUIT is a courtesy: who does not read it is not waited for.
+constexpr Duration quit_max = std::chrono::seconds(2);
+
+}  // namespace
+
+BackendConnection::BackendConnection(uv::Loop& loop, Owner& owner, delivery::ConnectionId id,
+                                     smtp::ClientOptions options, Duration connect_max)
+    : loop_(loop),
+      owner_(owner),
+      id_(id),
+      options_(std::move(options)),
+      connect_deadline_(loop.now() + connect_max),
+      timer_(loop, [this] { expired(); }) {
+  timer_.start_at(connect_deadline_);
+}
+
+BackendConnection::~BackendConnection() = default;
+
+// --- connecting ---
+
+void BackendConnection::connect_any(const std::vector<Endpoint>& addresses) {
+  if (phase_ != Phase::Dialling) return;
+  addresses_.assign(addresses.begin(), addresses.end());
+  phase_ = Phase::Connecting;
+  connect_next();
+}
+
+void BackendConnection::connect_unix(const std::string& path) {
+  phase_ = Phase::Connecting;
+  socket_ = uv::Socket::connect_unix(loop_, path, *this);
+}
+
+void BackendConnection::cannot_connect(Error why) {
+  if (phase_ == Phase::Dialling) connect_failed(std::move(why));
+}
+
+void BackendConnection::connect_next() {
+  const auto left = std::max(connect_deadline_ - loop_.now(), Duration::zero());
+  timer_.start_at(loop_.now() + left / static_cast<Duration::rep>(addresses_.size()));
+  const Endpoint next = addresses_.front();
+  addresses_.pop_front();
+  socket_ = uv::Socket::connect(loop_, next, *this);
+}
+
+void BackendConnection::connect_failed(Error error) {
+  if (!addresses_.empty()) return socket_->close();  // on_closed() tries the next one
+  using smtp::SessionFailed;
+  owner_.on_event(id_, SessionFailed{SessionFailed::Why::PeerClosed, smtp::ClientStage::Greeting, std::move(error), {}, {}});
+}
+
+void BackendConnection::on_connected() {
+  phase_ = Phase::Open;
+  session_.emplace(std::move(options_), loop_.now());
+  socket_->start_reading();
+  watch_time();
+}
+
+// --- talking ---
+
+void BackendConnection::on_bytes(std::string_view bytes) {
+  if (phase_ != Phase::Open) return;
+  session_->receive(bytes, loop_.now());
+  pump();
+}
+
+void BackendConnection::on_drained() {
+  if (phase_ == Phase::Open) owner_.on_room(id_);
+}
+
+void BackendConnection::on_end() { lose("the backend closed the connection"); }
+
+void BackendConnection::on_failure(const Error& error) {
+  if (phase_ == Phase::Connecting) return connect_failed(error);
+  lose(error.text);
+}
+
+void BackendConnection::lose(std::string reason) {
+  if (phase_ != Phase::Open) return;
+  session_->connection_lost(std::move(reason), loop_.now());
+  pump();
+}
+
+void BackendConnection::pump() {
+  if (phase_ != Phase::Open) return;
+  flush();
+  if (pumping_) return;
+  pumping_ = true;
+  while (phase_ == Phase::Open) {
+    auto event = session_->next();
+    if (!event) break;
+    owner_.on_event(id_, std::move(*event));
+  }
+  pumping_ = false;
+  flush();
+}
+
+void BackendConnection::flush() {
+  if (phase_ != Phase::Open) return;
+  if (auto output = session_->take_output(); !output.empty()) socket_->send(std::move(output));
+  watch_time();
+}
+
+// --- time ---
+
+void BackendConnection::watch_time() {
+  if (const auto deadline = session_->deadline()) {
+    timer_.start_at(*deadline);
+  } else {
+    timer_.stop();
+  }
+}
+
+void BackendConnection::expired() {
+  switch (phase_) {
+    case Phase::Dialling:
+      return connect_failed({"its name was not resolved in time"});
+    case Phase::Connecting:
+      return connect_failed({"it did not accept a connection in time"});
+    case Phase::Open:
+      session_->expire(loop_.now());
+      return pump();
+    case Phase::Closing:
+      return owner_.on_closed(id_);
+  }
+}
+
+// --- the end ---
+
+void BackendConnection::quit() {
+  if (phase_ == Phase::Closing) return;
+  if (phase_ != Phase::Open || !session_->idle()) return drop();
+  session_->quit();
+  flush();
+  phase_ = Phase::Closing;
+  timer_.stop();
+  socket_->close_when_sent(quit_max);
+}
+
+void BackendConnection::drop() {
+  if (phase_ == Phase::Closing) return;
+  phase_ = Phase::Closing;
+  addresses_.clear();
+  if (socket_) {
+    timer_.stop();
+    socket_->close();
+  } else {
+    timer_.start_at(loop_.now());  // on_closed() at the next turn
+  }
+}
+
+void BackendConnection::on_closed() {
+  socket_.reset();
+  if (phase_ == Phase::Connecting) return connect_next();
+  owner_.on_closed(id_);
+}
+
+}  // namespace postern::session

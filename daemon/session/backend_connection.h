@@ -1,0 +1,93 @@
+// One connection to a backend: a socket, a smtp::ClientSession and one timer for all their time limits. It carries bytes
+// and tells its owner what the session says; who uses it for what is the owner's business.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/instant.h"
+#include "daemon/uv/loop.h"
+#include "daemon/uv/socket.h"
+#include "delivery/pool.h"
+#include "smtp/client_session.h"
+
+namespace postern::session {
+
+class BackendConnection final : private uv::SocketHandler {
+ public:
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    /// A failure to connect is a SessionFailed, too. After a SessionFailed: drop() the connection.
+    virtual void on_event(delivery::ConnectionId connection, smtp::ClientEvent event) = 0;
+    /// What was sent has left: there is room for more of a body.
+    virtual void on_room(delivery::ConnectionId connection) = 0;
+    /// The last call, never from within one of the connection's own: the owner may now destroy it.
+    virtual void on_closed(delivery::ConnectionId connection) = 0;
+  };
+
+  /// Time runs from here: `connect_max` until one of the addresses has accepted. Nothing happens before connect_any()
+  /// or connect_unix(), so that names can be resolved within that time.
+  BackendConnection(uv::Loop& loop, Owner& owner, delivery::ConnectionId id, smtp::ClientOptions options,
+                    Duration connect_max);
+  ~BackendConnection() override;
+
+  /// Tries one address after the other, each for its share of the time that is left.
+  void connect_any(const std::vector<Endpoint>& addresses);
+  void connect_unix(const std::string& path);
+  /// The target has no address.
+  void cannot_connect(Error why);
+
+  /// Only from PeerReady on, until it has failed.
+  smtp::ClientSession& session() { return *session_; }
+
+  /// After calls on the session: sends what it has to say, and tells the owner of its events (when called from within
+  /// an on_event(): after that).
+  void pump();
+  /// Only sends.
+  void flush();
+
+  Instant now() const { return loop_.now(); }
+
+  /// Octets that the socket has not taken yet.
+  std::size_t unsent() const { return socket_ ? socket_->unsent() : 0; }
+
+  /// QUIT if the session is idle, then close.
+  void quit();
+  /// Closes at once. No event follows, only on_closed().
+  void drop();
+
+ private:
+  enum class Phase { Dialling, Connecting, Open, Closing };
+
+  void on_connected() override;
+  void on_bytes(std::string_view bytes) override;
+  void on_drained() override;
+  void on_end() override;
+  void on_failure(const Error& error) override;
+  void on_closed() override;
+
+  void connect_next();
+  void connect_failed(Error error);
+  void lose(std::string reason);
+  void watch_time();
+  void expired();
+
+  uv::Loop& loop_;
+  Owner& owner_;
+  delivery::ConnectionId id_;
+  smtp::ClientOptions options_;
+  Instant connect_deadline_;
+  std::deque<Endpoint> addresses_;               // still to be tried
+  std::optional<smtp::ClientSession> session_;   // from the moment the connection stands
+  std::unique_ptr<uv::Socket> socket_;
+  uv::Timer timer_;
+  Phase phase_ = Phase::Dialling;
+  bool pumping_ = false;
+};
+
+}  // namespace postern::session

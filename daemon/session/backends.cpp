@@ -1,0 +1,240 @@
+#include "daemon/session/backends.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include "base/text.h"
+#include "daemon/session/backend.h"
+#include "daemon/session/outbound_check.h"
+#include "daemon/session/outbound_delivery.h"
+#include "delivery/recipient_cache.h"
+#include "smtp/replies.h"
+
+namespace postern::session {
+
+namespace {
+
+/// Of the recipient cache and of checks under way. Whether local parts differ by case is the backend's business.
+std::string check_key(const std::string& backend, const smtp::ForwardPath& to, const smtp::MailParameters& parameters) {
+  return fmt::format("{}\n{}@{}{}", backend, to.mailbox.local_part, to_lower_ascii(to.mailbox.domain),
+                     parameters.smtputf8 ? "\nutf8" : "");
+}
+
+/// RFC 3463 section 3.2: addressing. The backend does not know the recipient.
+bool is_unknown(const smtp::Reply& reply) { return reply.permanent() && reply.enhanced.starts_with("5.1."); }
+
+Delivered all_deferred(std::size_t recipients, const std::string& backend, const smtp::Reply& reply) {
+  return {std::vector<delivery::RecipientOutcome>(recipients, {delivery::status_of(reply), reply}), backend};
+}
+
+}  // namespace
+
+struct Backends::State : std::enable_shared_from_this<Backends::State> {
+  State(uv::Loop& its_loop, uv::Resolver& its_resolver, Journal& its_journal, Options its_options)
+      : loop(its_loop), resolver(its_resolver), journal(its_journal), options(std::move(its_options)) {}
+
+  using CheckDone = std::function<void(const smtp::Reply&)>;
+
+  std::shared_ptr<Backend> make_backend(const delivery::BackendSettings& settings);
+  void check(const delivery::BackendSettings& backend, const smtp::ForwardPath& to,
+             const smtp::MailParameters& parameters, CheckDone done);
+  void checked(const std::string& key, const smtp::Reply& reply);
+  OutboundDelivery::Callbacks delivery_callbacks(DeliveryId id, const std::weak_ptr<Backend>& backend,
+                                                 std::function<void(Delivered)> done);
+  void note_late(const smtp::Envelope& envelope, const Delivered& delivered);
+  void retire(std::shared_ptr<Backend> backend);
+  void sweep_soon();
+  void sweep();
+
+  uv::Loop& loop;
+  uv::Resolver& resolver;
+  Journal& journal;
+  const Options options;
+  delivery::RecipientCache cache;
+  std::map<std::string, std::shared_ptr<Backend>> current;
+  std::vector<std::shared_ptr<Backend>> retired;  // finish what they have begun
+  std::unordered_map<std::string, std::vector<CheckDone>> checks;
+  std::unordered_map<DeliveryId, std::shared_ptr<Backend>> deliveries;  // null: its backend is not configured
+  TaskId next_id = 1;
+  std::function<void()> shut_down_done;
+  bool shutting_down = false;
+};
+
+Backends::Backends(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, Options options)
+    : state_(std::make_shared<State>(loop, resolver, journal, std::move(options))) {}
+
+Backends::~Backends() = default;
+
+// --- configuration ---
+
+std::shared_ptr<Backend> Backends::State::make_backend(const delivery::BackendSettings& settings) {
+  return std::make_shared<Backend>(loop, resolver, journal, options, settings, [weak = weak_from_this()] {
+    if (const auto state = weak.lock()) state->sweep_soon();
+  });
+}
+
+void Backends::configure(std::shared_ptr<const delivery::RouteTable> routes) {
+  if (state_->shutting_down) return;
+  std::map<std::string, std::shared_ptr<Backend>> next;
+  for (const auto& settings : routes->backends()) {
+    const auto same = state_->current.find(settings.name);
+    if (same != state_->current.end() && same->second->settings() == settings) {
+      next.insert(state_->current.extract(same));
+    } else {
+      next.emplace(settings.name, state_->make_backend(settings));
+      state_->cache.clear();
+    }
+  }
+  for (auto& [name, gone] : std::exchange(state_->current, std::move(next))) state_->retire(std::move(gone));
+}
+
+void Backends::State::retire(std::shared_ptr<Backend> backend) {
+  backend->retire();
+  retired.push_back(std::move(backend));
+  sweep_soon();
+}
+
+void Backends::State::sweep_soon() {
+  loop.post([weak = weak_from_this()] {
+    if (const auto state = weak.lock()) state->sweep();
+  });
+}
+
+void Backends::State::sweep() {
+  std::erase_if(retired, [](const auto& backend) { return backend->empty(); });
+  if (!retired.empty() || !shutting_down) return;
+  if (const auto done = std::exchange(shut_down_done, nullptr)) done();
+}
+
+void Backends::shut_down(std::function<void()> done) {
+  state_->shutting_down = true;
+  state_->shut_down_done = std::move(done);
+  for (auto& [name, backend] : std::exchange(state_->current, {})) state_->retire(std::move(backend));
+  state_->sweep_soon();
+}
+
+// --- checks ---
+
+void Backends::check(const delivery::RouteTable::Route& route, const smtp::MailParameters& parameters,
+                     std::function<void(Checked)> done) {
+  const auto to = route.to;
+  const auto name = route.backend->name;
+  if (!route.fallback || route.fallback_backend == nullptr) {
+    return state_->check(*route.backend, to, parameters,
+                         [to, name, done = std::move(done)](const smtp::Reply& reply) { done({reply, to, name}); });
+  }
+  // The settings are copied: the table of the route may be gone when the first answer comes.
+  state_->check(*route.backend, to, parameters,
+                [weak = std::weak_ptr(state_), to, name, fallback = *route.fallback, parameters,
+                 fallback_backend = *route.fallback_backend, done = std::move(done)](const smtp::Reply& reply) {
+                  const auto state = weak.lock();
+                  if (!state || !is_unknown(reply)) return done({reply, to, name});
+                  state->check(fallback_backend, fallback, parameters,
+                               [to, name, fallback, fallback_name = fallback_backend.name, reply,
+                                done](const smtp::Reply& second) {
+                                 if (second.permanent()) return done({reply, to, name});
+                                 done({second, fallback, fallback_name});
+                               });
+                });
+}
+
+void Backends::State::check(const delivery::BackendSettings& backend, const smtp::ForwardPath& to,
+                            const smtp::MailParameters& parameters, CheckDone done) {
+  if (shutting_down) return done(smtp::replies::backend_busy);
+  if (backend.recipients == delivery::RecipientCheck::Trust) return done(smtp::replies::recipient_ok);
+  const auto key = check_key(backend.name, to, parameters);
+  if (const auto known = cache.find(key, loop.now())) return done(*known);
+  if (const auto open = checks.find(key); open != checks.end()) return open->second.push_back(std::move(done));
+
+  const auto found = current.find(backend.name);
+  // A reload has taken the backend away from a session that still goes by the table before.
+  if (found == current.end()) return done(smtp::replies::local_error);
+  checks[key].push_back(std::move(done));
+  auto task = std::make_unique<OutboundCheck>(to, parameters, [weak = weak_from_this(), key](const smtp::Reply& reply) {
+    if (const auto state = weak.lock()) state->checked(key, reply);
+  });
+  const auto& timeouts = found->second->settings().timeouts;
+  found->second->start(next_id++, std::move(task), loop.now() + timeouts.connect + timeouts.command);
+}
+
+void Backends::State::checked(const std::string& key, const smtp::Reply& reply) {
+  cache.remember(key, reply, loop.now());
+  const auto waiting = checks.extract(key);
+  for (const auto& done : waiting.mapped()) done(reply);
+}
+
+// --- deliveries ---
+
+DeliveryId Backends::deliver(Delivery delivery, std::function<void(Delivered)> done) {
+  const DeliveryId id = state_->next_id++;
+  const auto found = state_->current.find(delivery.backend);
+  if (found == state_->current.end()) {
+    state_->deliveries.emplace(id, nullptr);
+    const smtp::Reply reply = state_->shutting_down ? smtp::replies::backend_busy : smtp::replies::local_error;
+    auto refused = all_deferred(delivery.envelope.recipients.size(), delivery.backend, reply);
+    state_->loop.post([weak = std::weak_ptr(state_), id, refused = std::move(refused), done = std::move(done)] {
+      const auto state = weak.lock();
+      if (state && state->deliveries.erase(id) == 1) done(refused);
+    });
+    return id;
+  }
+  const auto backend = found->second;
+  state_->deliveries.emplace(id, backend);
+  auto task = std::make_unique<OutboundDelivery>(std::move(delivery.envelope), std::move(delivery.body),
+                                                 state_->delivery_callbacks(id, backend, std::move(done)));
+  backend->start(id, std::move(task), delivery.final_deadline);
+  return id;
+}
+
+OutboundDelivery::Callbacks Backends::State::delivery_callbacks(DeliveryId id, const std::weak_ptr<Backend>& backend,
+                                                                std::function<void(Delivered)> done) {
+  const auto weak = weak_from_this();
+  return {[weak, id, done = std::move(done)](Delivered delivered) {
+            if (const auto state = weak.lock()) state->deliveries.erase(id);
+            done(std::move(delivered));
+          },
+          [weak](const smtp::Envelope& envelope, const Delivered& delivered) {
+            if (const auto state = weak.lock()) state->note_late(envelope, delivered);
+          },
+          [weak, backend, id](const Error& error) {
+            const auto state = weak.lock();
+            const auto owner = backend.lock();
+            if (!state || !owner) return;
+            state->journal.note(observe::Level::Error, fmt::format("a message cannot be read back: {}", error.text));
+            owner->end_soon(id, smtp::replies::local_error);
+          }};
+}
+
+void Backends::State::note_late(const smtp::Envelope& envelope, const Delivered& delivered) {
+  for (std::size_t i = 0; i < delivered.outcomes.size(); ++i) {
+    const auto& outcome = delivered.outcomes[i];
+    journal.note(observe::Level::Warning,
+                 fmt::format("backend {}: nobody waited any more for the answer about {} from {}: {}: {} {}",
+                             delivered.target, escaped(envelope.recipients[i].text()), escaped(envelope.from.text()),
+                             delivery::to_string(outcome.status), outcome.reply.code, escaped(outcome.reply.text)));
+  }
+}
+
+void Backends::cancel(DeliveryId id) {
+  const auto found = state_->deliveries.extract(id);
+  if (!found.empty() && found.mapped()) found.mapped()->cancel(id);
+}
+
+// --- what is known ---
+
+bool Backends::all_offer_smtputf8() const {
+  return !state_->current.empty() && std::all_of(state_->current.begin(), state_->current.end(), [](const auto& each) {
+    const auto* offered = each.second->last_offered();
+    return offered != nullptr && offered->smtputf8;
+  });
+}
+
+std::vector<TargetStatus> Backends::status() const {
+  std::vector<TargetStatus> made;
+  for (const auto& [name, backend] : state_->current) backend->add_status(made);
+  return made;
+}
+
+}  // namespace postern::session

@@ -1,0 +1,28 @@
+#include "daemon/session/outbound_check.h"
+
+#include <utility>
+
+namespace postern::session {
+
+OutboundCheck::OutboundCheck(smtp::ForwardPath to, smtp::MailParameters parameters,
+                             std::function<void(const smtp::Reply&)> done)
+    : to_(std::move(to)), parameters_(parameters), done_(std::move(done)) {
+  // How large the message is going to be is not the recipient's business, and nobody knows it yet.
+  parameters_.size.reset();
+}
+
+OutboundTask::Progress OutboundCheck::begin(BackendConnection& connection, Instant now) {
+  connection.session().check({}, to_, parameters_, now);
+  return Progress::Goes;
+}
+
+OutboundTask::Progress OutboundCheck::on_event(const smtp::ClientEvent& event) {
+  if (const auto* checked = std::get_if<smtp::RecipientChecked>(&event)) reply_ = checked->reply;
+  return reply_ ? Progress::Finished : Progress::Goes;
+}
+
+void OutboundCheck::conclude(const std::string&, const smtp::Reply& otherwise) {
+  if (const auto done = std::exchange(done_, nullptr)) done(reply_ ? *reply_ : otherwise);
+}
+
+}  // namespace postern::session
