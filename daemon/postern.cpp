@@ -1,0 +1,65 @@
+// postern, the tool: its command line. What a subcommand does stands in daemon/tool/, one file each.
+// CLI11 is a large header: this is the only file of the tool that includes it.
+#include <CLI/CLI.hpp>
+
+#include <string>
+
+#include "daemon/tool/output.h"
+#include "daemon/tool/reload.h"
+#include "daemon/tool/status.h"
+#include "daemon/tool/store.h"
+
+namespace {
+
+using namespace postern;
+
+/// Runs the subcommand that was chosen. CLI11 stores what it parsed through references, so they stand here.
+int run(int argc, char** argv) {
+  int exit_code = tool::exit_ok;
+  CLI::App app("Asks and steers a running posternd, and serves the small mail store that comes with it.", "postern");
+  app.set_version_flag("--version", "postern " POSTERN_VERSION);
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 all is well, 1 it failed or something has a fault, 2 wrong usage.\nSee postern(1).");
+
+  std::string control = "/run/postern/control";
+  bool json = false;
+  const auto format = [&json] { return json ? tool::Format::Json : tool::Format::Text; };
+  const auto add_control_options = [&](CLI::App* command) {
+    command->add_option("--control", control, "The control socket of posternd")->type_name("PATH")->capture_default_str();
+    command->add_flag("--json", json, "Print one JSON object instead of text");
+  };
+
+  auto* status = app.add_subcommand("status", "Say how a running posternd is: listeners, certificates, backends, faults");
+  add_control_options(status);
+  status->callback([&] { exit_code = tool::status({.control = control, .format = format()}); });
+
+  auto* reload = app.add_subcommand(
+      "reload", "Make posternd read its configuration and certificates anew; say what changed and what failed");
+  add_control_options(reload);
+  reload->callback([&] { exit_code = tool::reload({.control = control, .format = format()}); });
+
+  tool::StoreArguments arguments;
+  auto* store = app.add_subcommand("store", "Take mail over LMTP and write it to a Maildir for each recipient");
+  store->add_option("--listen", arguments.listen, "Where to take mail; can be given more than once")
+      ->type_name("unix:PATH|HOST:PORT")
+      ->required()
+      ->allow_extra_args(false);
+  store->add_option("--maildir", arguments.maildir, "The directory of the Maildirs; made when it is missing")
+      ->type_name("DIR")
+      ->required();
+  store->add_option("--allow", arguments.allow, "Who may deliver over TCP besides this host; needed to listen beyond it")
+      ->type_name("NETWORK")
+      ->allow_extra_args(false);
+  store->callback([&] { exit_code = tool::store(arguments); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& end) {  // --help and --version come this way too
+    return app.exit(end) == 0 ? tool::exit_ok : tool::exit_usage;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return run(argc, argv); }
