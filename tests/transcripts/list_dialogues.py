@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
-"""Writes one Catch2 test case for each dialogue file: list_dialogues.py FOLDER > transcript_cases.cpp
+"""Writes one Catch2 test case for each dialogue file: list_dialogues.py FOLDER OUTPUT
 
-Without a second argument; with `--names` it prints the names of the files only, one a line.
+An output that would not change is left alone, so that this can run in every build.
 """
 import pathlib
 import sys
 
-folder = pathlib.Path(sys.argv[1])
+folder, output = map(pathlib.Path, sys.argv[1:])
 names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.txt"))
-if "--names" in sys.argv:
-    print("\n".join(names))
-    sys.exit()
-print('#include "tests/support/catch.h"\n#include "tests/transcripts/runner.h"\n')
+lines = ['#include "tests/support/catch.h"', '#include "tests/transcripts/runner.h"', ""]
 for name in names:
     case = name.removesuffix(".txt")
-    print(f'TEST_CASE("{case}") {{ postern::transcripts::run_file(DIALOGUES "/{name}"); }}')
-print("\nextern const std::size_t dialogue_count;")
-print(f"const std::size_t dialogue_count = {len(names)};")
+    lines.append(f'TEST_CASE("{case}") {{ postern::transcripts::run_file(DIALOGUES "/{name}"); }}')
+lines += ["", "extern const std::size_t dialogue_count;", f"const std::size_t dialogue_count = {len(names)};", ""]
+text = "\n".join(lines)
+if not output.exists() or output.read_text() != text:
+    output.write_text(text)

@@ -19,7 +19,7 @@ std::string run(std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("every dialogue file is a test case (else: configure anew)") {
+TEST_CASE("every dialogue file is a test case") {
   std::size_t files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(DIALOGUES)) {
     if (entry.path().extension() == ".txt") ++files;
