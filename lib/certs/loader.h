@@ -2,13 +2,17 @@
 // only what changed and a bad entry keeps its last good certificate (DESIGN promise 3).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/instant.h"
 #include "base/result.h"
+#include "certs/fault.h"
 #include "certs/settings.h"
 #include "certs/snapshot.h"
 
@@ -32,6 +36,7 @@ struct DirectoryEntry {
 };
 
 /// All access to certificate files goes through this interface, so that a privileged process can serve it later.
+/// Errors begin with the path. With an Executor that uses several threads, state() and read() are called from them.
 class FileSource {
  public:
   virtual ~FileSource() = default;
@@ -40,20 +45,14 @@ class FileSource {
   /// keys, `octets_max` otherwise.
   virtual Result<FileContents> read(const std::string& path, std::size_t octets_max) = 0;
   virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) = 0;
+  /// Where a symbolic link points to, as it is written in the link; nothing for what is no link.
+  virtual std::optional<std::string> link_target(const std::string& path) = 0;
 };
 
 /// Reads with the rights of this process.
 std::unique_ptr<FileSource> make_local_file_source();
 
-/// Something that is wrong with a source, in words for the operator: file, names, what, and what is served meanwhile.
-struct Fault {
-  enum class Severity { Warning, Error };
-  Severity severity = Severity::Error;
-  std::string source;  ///< the file or `[[certificate]]` concerned
-  std::string text;
-};
-
-/// What a load changed against the one before.
+/// What a load changed against the one before, in no order.
 struct Changes {
   std::vector<std::string> added;    ///< names
   std::vector<std::string> removed;
@@ -63,17 +62,30 @@ struct Changes {
 struct LoadOutcome {
   std::shared_ptr<const Snapshot> snapshot;  ///< never null
   Changes changes;
-  std::vector<Fault> faults;
+  std::vector<Fault> faults;    ///< that the load before did not have: to be logged
+  std::vector<Fault> standing;  ///< all that is wrong now, old and new: to be shown to who asks
   std::size_t files_read = 0;
+  /// Something is gone that was there before, and is still served: load again at this time or later. It goes when it
+  /// is gone then, too (a file that is being replaced, or a folder being mounted, comes back).
+  std::optional<WallTime> look_again;
   bool anything_changed = false;  ///< false: `snapshot` is the one before
 };
+
+using Tasks = std::vector<std::function<void()>>;
+
+/// Runs all the tasks, on as many threads as it likes, and returns when the last one has ended. The tasks share nothing
+/// but the FileSource.
+using Executor = std::function<void(Tasks& tasks)>;
+void run_inline(Tasks& tasks);
 
 class Loader {
  public:
   explicit Loader(std::unique_ptr<FileSource> files);
   ~Loader();
 
-  LoadOutcome load(const SourceSettings& settings, WallTime now);
+  /// Looks at everything that the settings name. A removal counts when it is seen in two looks `removal_delay` apart.
+  LoadOutcome load(const SourceSettings& settings, WallTime now, const Executor& executor = run_inline);
+  static constexpr std::chrono::seconds removal_delay{2};
 
   /// Directories whose changes (inotify) call for a load(): of the sources and of link targets, as of the last load.
   std::vector<std::string> watched_directories() const;

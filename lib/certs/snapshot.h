@@ -6,13 +6,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/dns_name.h"
+#include "certs/name_index.h"
+#include "certs/slots.h"
 #include "tls/credential.h"
 
 namespace postern::certs {
@@ -21,32 +23,63 @@ namespace postern::certs {
 struct Entry {
   std::shared_ptr<const tls::Credential> ecdsa;    // EC and Ed25519 keys
   std::shared_ptr<const tls::Credential> rsa;
+
+  bool empty() const { return !ecdsa && !rsa; }
+  friend bool operator==(const Entry&, const Entry&) = default;
 };
 
 struct Found {
   const Entry* entry = nullptr;  ///< null: not in the map
   tls::Match match = tls::Match::Default;
+  /// The key of the entry that matched: "mx.example.com", "*.example.com", ".example.com". It lies in the snapshot.
+  std::string_view key;
 };
 
 class Snapshot {
  public:
-  Found find(const DnsName& name) const noexcept;
+  /// No allocation; two cache misses for a hit, besides those of the entry itself.
+  Found find(const DnsName& name) const noexcept { return find_canonical(name.text()); }
 
-  /// An entry for `default_certificate`: the `id` of a `[[certificate]]`, or a name.
+  /// An entry for `default_certificate`: the `id` of a `[[certificate]]`, or a name, which is looked up as find() does
+  /// (or given as it stands in the map: `*.example.com`). Case does not matter for names.
   const Entry* find_default(std::string_view id_or_name) const noexcept;
 
+  /// Counts the generations of one loader, from 1.
   std::uint64_t version() const;
   std::size_t name_count() const;
   std::size_t certificate_count() const;
 
-  // The owner of this file adds what builds and enumerates a snapshot.
+  /// Calls `visit` with every entry and its key, in the order in which the names were first seen.
+  void each(const std::function<void(std::string_view key, const Entry& entry)>& visit) const;
+
+  /// What a snapshot is made of; the loader fills it.
   struct Index;
   explicit Snapshot(std::unique_ptr<const Index> index);
   ~Snapshot();
   const Index& index() const { return *index_; }
 
  private:
+  Found find_canonical(std::string_view name) const noexcept;
+  Found entry_of(std::string_view key, tls::Match match) const noexcept;
+
   std::unique_ptr<const Index> index_;
 };
+
+/// Parts that generations share: `names` only grows, `entries` are copied page by page where they change.
+struct Snapshot::Index {
+  using Ids = std::map<std::string, Entry, std::less<>>;
+
+  std::shared_ptr<const NameIndex> names;
+  Slots<Entry> entries;  ///< by the number of the name; an empty Entry for a name that has gone
+  std::shared_ptr<const Ids> ids;
+  std::uint64_t version = 0;
+  std::size_t name_count = 0;
+  std::size_t wildcard_count = 0;  ///< of the names; look-ups pass over kinds that do not occur
+  std::size_t parent_count = 0;
+  std::size_t certificate_count = 0;
+};
+
+/// A map without names: what is served before the first load.
+std::shared_ptr<const Snapshot> empty_snapshot();
 
 }  // namespace postern::certs

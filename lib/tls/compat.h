@@ -18,7 +18,9 @@
 #include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/pool.h>
+#include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <openssl/siphash.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>

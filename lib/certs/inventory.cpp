@@ -1,0 +1,309 @@
+#include "certs/inventory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/text.h"
+#include "certs/map_file.h"
+
+namespace postern::certs {
+
+namespace {
+
+constexpr std::size_t map_octets_max = std::size_t{512} * 1024 * 1024;
+constexpr unsigned folder_depth_max = 3;
+
+using Ids = std::vector<NameIndex::Id>;
+
+void sort_unique(Ids& ids) {
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+}
+
+Ids without(const Ids& from, const Ids& these) {
+  Ids rest;
+  std::set_difference(from.begin(), from.end(), these.begin(), these.end(), std::back_inserter(rest));
+  return rest;
+}
+
+std::string joined(const std::string& folder, const std::string& name) {
+  return folder.ends_with('/') ? folder + name : folder + '/' + name;
+}
+
+std::string_view last_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+}  // namespace
+
+Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now) {
+  ++looks_;
+  now_ = now;
+  look_ = Look();
+  visited_.clear();
+  look_at_configuration(settings);
+  std::uint32_t order = 0;
+  for (const auto& path : settings.maps) look_at_map(path, order++);
+  order = 0;
+  for (const auto& path : settings.directories) look_at_folder(path, order++, 0, nullptr);
+  drop_places();
+  drop_items();
+  drop_leaving_names();
+  return std::move(look_);
+}
+
+Place& Inventory::place(Strength kind, const std::string& path, std::uint32_t order, Place* parent) {
+  auto& known = places_[fmt::format("{}:{}", static_cast<int>(kind), path)];
+  if (!known) known = std::make_unique<Place>();
+  if (known->order != order) known->state.reset();  // its items get another rank: they are listed again
+  known->kind = kind;
+  known->path = path;
+  known->order = order;
+  known->parent = parent;
+  known->wanted_in_look = looks_;
+  return *known;
+}
+
+Item& Inventory::found(Place& place, Found what) {
+  std::string key = fmt::format("{}:{}", static_cast<int>(place.kind), place.kind == Strength::Map ? place.path : "");
+  for (const auto& file : what.files) (key += '\0') += file;
+  (key += '\0') += what.distinction;
+  const auto [known, is_new] = ids_.emplace(std::move(key), next_id_);
+  if (is_new) items_[next_id_++].key = known->first;
+  Item& item = items_.at(known->second);
+  if (!is_new && (item.order != place.order || item.id != what.id)) look_.renamed.insert(known->second);
+  item.place = &place;
+  item.files = std::move(what.files);
+  item.form = what.form;
+  item.stem = std::move(what.stem);
+  item.id = std::move(what.id);
+  item.label = std::move(what.label);
+  item.order = place.order;
+  item.seen_in_look = looks_;
+  return item;
+}
+
+void Inventory::set_faults(Place& place, std::vector<Fault> faults) {
+  for (const auto& fault : faults) {
+    if (std::find(place.faults.begin(), place.faults.end(), fault) == place.faults.end()) {
+      look_.new_faults.push_back(fault);
+    }
+  }
+  place.faults = std::move(faults);
+}
+
+void Inventory::look_at_configuration(const SourceSettings& settings) {
+  Place& configuration = place(Strength::Configuration, "", 0, nullptr);
+  configuration.listed_in_look = looks_;
+  std::vector<Fault> faults;
+  std::map<std::vector<std::string>, unsigned> times;
+  std::uint32_t order = 0;
+  for (const auto& given : settings.certificates) {
+    configuration.order = order++;
+    const std::string label = given.origin.empty() ? given.chain : given.origin;
+    Found what;
+    what.files.push_back(given.chain);
+    if (!given.key.empty()) what.files.push_back(given.key);
+    what.form = given.key.empty() ? Form::Together : Form::Pair;
+    what.id = given.id;
+    what.label = label;
+    // The same files may stand there twice, with different names.
+    if (const unsigned n = times[what.files]++; n > 0) what.distinction = fmt::format("{}", n);
+    Item& item = found(configuration, std::move(what));
+    Ids names;
+    for (const auto& name : given.names) {
+      const auto key = index_key(name);
+      if (key.empty()) {
+        faults.push_back({Fault::Severity::Error, label,
+                          fmt::format("\"{}\" is no host name: expected one like mx.example.com or *.example.com",
+                                      escaped(name))});
+      } else {
+        names.push_back(names_.intern(key));
+      }
+    }
+    declare(ids_.at(item.key), item, std::move(names), nullptr);
+  }
+  set_faults(configuration, std::move(faults));
+}
+
+void Inventory::look_at_map(const std::string& path, std::uint32_t order) {
+  Place& map = place(Strength::Map, path, order, nullptr);
+  const auto state = files_.state(path);
+  if (state && map.state == *state) return;
+  std::optional<std::string> error;
+  if (!state) {
+    error = state.error().text;
+  } else {
+    const auto contents = files_.read(path, map_octets_max);
+    ++look_.files_read;
+    if (contents) return take_map(map, *contents);
+    error = contents.error().text;
+  }
+  map.state.reset();
+  set_faults(map, {{Fault::Severity::Error, path,
+                    *error + (map.listed_in_look > 0 ? "; its names stay as they were read before" : "")}});
+}
+
+void Inventory::take_map(Place& map, const FileContents& contents) {
+  map.state = contents.state;
+  MapFile parsed = parse_map_file(contents.bytes, map.path);
+  std::vector<Ids> names_of(parsed.file_lists.size());
+  Ids all;
+  for (const auto& entry : parsed.entries) {
+    const auto name = names_.intern(entry.key);
+    names_of[entry.files].push_back(name);
+    all.push_back(name);
+  }
+  sort_unique(all);
+  const bool whole = std::none_of(parsed.faults.begin(), parsed.faults.end(), [](const Fault& fault) {
+    return fault.severity == Fault::Severity::Error;
+  });
+  // In a map with an error, names may seem to be gone whose line could not be understood: nothing is taken away then.
+  if (whole || map.listed_in_look == 0) map.listed_in_look = looks_;
+  for (std::size_t i = 0; i < parsed.file_lists.size(); ++i) {
+    Found what;
+    what.files = std::move(parsed.file_lists[i]);
+    what.form = Form::Together;
+    what.label = what.files.front();
+    Item& item = found(map, std::move(what));
+    declare(ids_.at(item.key), item, std::move(names_of[i]), &all);
+  }
+  for (auto& [id, item] : items_) {
+    if (item.place == &map && item.seen_in_look != looks_) declare(id, item, {}, &all);
+  }
+  look_.maps_changed = true;
+  set_faults(map, std::move(parsed.faults));
+}
+
+/// `elsewhere`: all names of the item's map. One that went over to other files leaves at once; one that is nowhere any
+/// more may be in a map that is just being written. Null: names that are not given leave at once.
+void Inventory::declare(ItemId id, Item& item, Ids names, const Ids* elsewhere) {
+  sort_unique(names);
+  item.leaving.clear();
+  leaving_.erase(id);
+  if (elsewhere != nullptr) {
+    const Ids gone = without(without(item.declared, names), *elsewhere);
+    if (!gone.empty()) {
+      names.insert(names.end(), gone.begin(), gone.end());
+      sort_unique(names);
+      if (item.place->listed_in_look == looks_ && item.seen_in_look == looks_) {
+        item.leaving = gone;
+        item.leaving_since = now_;
+        leaving_.insert(id);
+      }
+    }
+  }
+  if (names == item.declared) return;
+  item.declared = std::move(names);
+  look_.renamed.insert(id);
+}
+
+void Inventory::look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent) {
+  Place& folder = place(Strength::Directory, path, order, parent);
+  if (const auto state = files_.state(path); state && !visited_.emplace(state->device, state->inode).second) return;
+  const auto entries = files_.list(path);
+  if (!entries) {
+    set_faults(folder, {{Fault::Severity::Error, path,
+                         entries.error().text +
+                             (folder.listed_in_look > 0 ? "; its certificates stay as they were read before" : "")}});
+    return;
+  }
+  set_faults(folder, {});
+  folder.listed_in_look = looks_;
+  folder.listing.clear();
+  for (const auto& entry : *entries) folder.listing.insert(entry.name);
+  auto layout = layout_of(path, *entries);
+  for (auto& in_folder : layout.items) {
+    Found what;
+    what.label = joined(path, in_folder.chain);
+    what.files.push_back(what.label);
+    if (!in_folder.key.empty()) what.files.push_back(joined(path, in_folder.key));
+    what.form = in_folder.key.empty() ? Form::Together : Form::Pair;
+    what.stem = std::move(in_folder.stem);
+    found(folder, std::move(what));
+  }
+  if (depth == folder_depth_max) return;
+  for (const auto& name : layout.subfolders) look_at_folder(joined(path, name), order, depth + 1, &folder);
+}
+
+/// Parents come before their subfolders, since their paths begin alike and are shorter.
+void Inventory::drop_places() {
+  for (auto& [key, place] : places_) {
+    if (place->wanted_in_look == looks_ || place->parent == nullptr) continue;
+    const Place& parent = *place->parent;
+    if (parent.listed_in_look == looks_ && !parent.listing.contains(std::string(last_part(place->path)))) {
+      place->listed_in_look = looks_;
+      place->listing.clear();
+    }
+  }
+}
+
+void Inventory::call_again(WallTime since) {
+  const auto at = since + Loader::removal_delay;
+  if (!look_.look_again || at < *look_.look_again) look_.look_again = at;
+}
+
+void Inventory::drop_items() {
+  const auto root_of = [](const Place* place) {
+    while (place->parent != nullptr) place = place->parent;
+    return place;
+  };
+  for (auto item = items_.begin(); item != items_.end();) {
+    const Place* place = item->second.place;
+    const bool missing = item->second.seen_in_look < place->listed_in_look;
+    bool remove = false;
+    if (root_of(place)->wanted_in_look != looks_) {
+      remove = true;  // the operator took the whole source out of the configuration
+    } else if (missing && place->kind == Strength::Configuration) {
+      remove = true;
+    } else if (!missing) {
+      item->second.missing_since.reset();
+    } else if (!item->second.missing_since || *item->second.missing_since > now_) {
+      item->second.missing_since = now_;
+      call_again(now_);
+    } else if (now_ - *item->second.missing_since >= Loader::removal_delay) {
+      remove = true;
+    } else {
+      call_again(*item->second.missing_since);
+    }
+    if (!remove) {
+      ++item;
+      continue;
+    }
+    look_.removed.push_back(item->first);
+    look_.renamed.erase(item->first);
+    leaving_.erase(item->first);
+    ids_.erase(item->second.key);
+    item = items_.erase(item);
+  }
+  const bool any_left = std::any_of(places_.begin(), places_.end(),
+                                    [&](const auto& place) { return place.second->wanted_in_look != looks_; });
+  if (!any_left) return;
+  std::set<const Place*> used;
+  for (const auto& [id, item] : items_) {
+    for (const Place* place = item.place; place != nullptr; place = place->parent) used.insert(place);
+  }
+  // Subfolders that have gone; the other way round, so that none outlives the parent that it points to.
+  for (auto place = places_.end(); place != places_.begin();) {
+    --place;
+    if (place->second->wanted_in_look != looks_ && !used.contains(place->second.get())) place = places_.erase(place);
+  }
+}
+
+void Inventory::drop_leaving_names() {
+  for (auto id = leaving_.begin(); id != leaving_.end();) {
+    Item& item = items_.at(*id);
+    if (item.leaving_since > now_) item.leaving_since = now_;
+    if (now_ - item.leaving_since < Loader::removal_delay) {
+      call_again(item.leaving_since);
+      ++id;
+      continue;
+    }
+    item.declared = without(item.declared, item.leaving);
+    item.leaving.clear();
+    look_.renamed.insert(*id);
+    id = leaving_.erase(id);
+  }
+}
+
+}  // namespace postern::certs

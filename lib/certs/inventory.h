@@ -1,0 +1,93 @@
+// What the sources hold: the items of the configuration, of maps and of folders, found anew at each look. Certificates
+// themselves are not read here.
+//
+// An item that is gone from its place is removed only when a second look, `Loader::removal_delay` later, does not find
+// it either; a place that cannot be read takes nothing away.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "certs/claim_table.h"
+#include "certs/item.h"
+#include "certs/layout.h"
+#include "certs/loader.h"
+
+namespace postern::certs {
+
+using ItemId = HolderId;
+
+/// Where items are listed.
+struct Place {
+  Strength kind = Strength::Directory;  ///< the configuration, a map, or a folder
+  std::string path;
+  std::uint32_t order = 0;
+  Place* parent = nullptr;              ///< of a folder in a folder
+  std::uint64_t wanted_in_look = 0;     ///< when the settings, or the folder around it, had it last
+  std::uint64_t listed_in_look = 0;     ///< when its items were found out in full last
+  std::set<std::string> listing;        ///< of a folder, then
+  std::optional<FileState> state;       ///< of a map, when it was read last
+  std::vector<Fault> faults;
+};
+
+class Inventory {
+ public:
+  Inventory(FileSource& files, ClaimTable& names) : files_(files), names_(names) {}
+
+  struct Look {
+    std::vector<ItemId> removed;
+    std::set<ItemId> renamed;    ///< another set of declared names than before, or another rank
+    bool maps_changed = false;
+    std::vector<Fault> new_faults;  ///< of places
+    std::optional<WallTime> look_again;
+    std::size_t files_read = 0;
+  };
+  Look look(const SourceSettings& settings, WallTime now);
+
+  std::map<ItemId, Item>& items() { return items_; }
+  const std::map<ItemId, Item>& items() const { return items_; }
+  const std::map<std::string, std::unique_ptr<Place>>& places() const { return places_; }
+
+ private:
+  struct Found {
+    std::vector<std::string> files;
+    Form form = Form::Pair;
+    std::string stem, id, label, distinction;
+  };
+
+  Place& place(Strength kind, const std::string& path, std::uint32_t order, Place* parent);
+  void look_at_configuration(const SourceSettings& settings);
+  void look_at_map(const std::string& path, std::uint32_t order);
+  void take_map(Place& map, const FileContents& contents);
+  void look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent);
+  Item& found(Place& place, Found what);
+  void declare(ItemId id, Item& item, std::vector<NameIndex::Id> names, const std::vector<NameIndex::Id>* elsewhere);
+  void drop_places();
+  void drop_items();
+  void drop_leaving_names();
+  void call_again(WallTime since);
+  void set_faults(Place& place, std::vector<Fault> faults);
+
+  FileSource& files_;
+  ClaimTable& names_;
+  std::map<std::string, std::unique_ptr<Place>> places_;
+  std::map<ItemId, Item> items_;
+  std::unordered_map<std::string, ItemId> ids_;  // by Item::key
+  std::set<ItemId> leaving_;                     // items with names that may have to go
+  ItemId next_id_ = 0;
+  std::uint64_t looks_ = 0;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> visited_;  // folders of this look, by device and inode
+  WallTime now_{};
+  Look look_;
+};
+
+}  // namespace postern::certs

@@ -1,0 +1,79 @@
+// An item of a source: one certificate (or several for one set of names) with the files that it is made of; and reading
+// those files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/instant.h"
+#include "base/result.h"
+#include "certs/contest.h"
+#include "certs/fault.h"
+#include "certs/loader.h"
+#include "certs/name_index.h"
+
+namespace postern::certs {
+
+/// What a look at a file showed: enough to know whether it has to be read again.
+struct Seen {
+  std::optional<FileState> state;
+  std::string error;  ///< without a state: why
+
+  friend bool operator==(const Seen&, const Seen&) = default;
+};
+
+using CredentialPtr = std::shared_ptr<const tls::Credential>;
+
+struct Place;
+
+/// How the files of an item hold keys and chains.
+enum class Form : std::uint8_t {
+  Pair,     ///< a chain and a key
+  Together  ///< PEM blocks of all the files in a row: see pem_groups()
+};
+
+struct Item {
+  // What the source says:
+  Place* place = nullptr;
+  std::string key;                       ///< tells it from all other items
+  std::vector<std::string> files;        ///< for Form::Pair the chain first
+  Form form = Form::Pair;
+  std::string stem;                      ///< in a folder: what it is named after
+  std::string id;                        ///< of a [[certificate]]
+  std::string label;                     ///< in messages
+  std::uint32_t order = 0;
+  std::vector<NameIndex::Id> declared;   ///< names that the operator gave it, sorted; empty: those of the certificate
+
+  // Of these, names that its map no longer has, and since when:
+  std::vector<NameIndex::Id> leaving;
+  WallTime leaving_since{};
+
+  // When it was there last (by the count of looks), and since when it is not:
+  std::uint64_t seen_in_look = 0;
+  std::optional<WallTime> missing_since;
+
+  // What its files gave:
+  std::vector<Seen> seen;                ///< one for each file; empty before the first reading
+  std::vector<CredentialPtr> good;       ///< the last that could be used
+  std::vector<Fault> problems;           ///< with the files as they are now
+  std::vector<Fault> faults;             ///< all that is wrong with it, as reported
+};
+
+struct Reading {
+  bool changed = false;                  ///< false: the files are those of the last reading, and nothing else is set
+  std::vector<Seen> seen;
+  std::vector<CredentialPtr> credentials;
+  std::vector<Fault> problems;           ///< why there are none, or not all
+  std::size_t files_read = 0;
+};
+
+/// Looks at the files of an item and reads them if one has changed. Does not touch the item.
+Reading read_item(FileSource& files, const Item& item);
+
+/// Whether two chains are the same octet for octet (then the keys are equal too, since they match the leaf).
+bool same_chain(const tls::Credential& a, const tls::Credential& b);
+
+}  // namespace postern::certs

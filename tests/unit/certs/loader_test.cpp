@@ -1,0 +1,550 @@
+#include "certs/loader.h"
+
+#include <fmt/format.h>
+
+#include <thread>
+
+#include "tests/support/catch.h"
+#include "tests/unit/certs/scripted_files.h"
+
+using namespace postern;
+using namespace postern::certs;
+using test::Issued;
+using tls::KeyKind;
+
+namespace {
+
+constexpr std::chrono::seconds second{1};
+constexpr std::chrono::hours day{24};
+using Strings = std::vector<std::string>;
+
+const test::TestCa& ca() {
+  static const test::TestCa authority;
+  return authority;
+}
+
+Issued issue(std::vector<std::string> names, KeyKind kind = KeyKind::EcdsaP256) {
+  return ca().issue({.names = std::move(names), .kind = kind});
+}
+
+Issued issue_between(std::vector<std::string> names, WallTime from, WallTime to) {
+  return ca().issue({.names = std::move(names), .not_before = from, .not_after = to});
+}
+
+Issued issue_rsa(std::vector<std::string> names) {
+  static const test::TestKey key(KeyKind::Rsa);
+  return ca().issue({.names = std::move(names), .kind = KeyKind::Rsa, .key = key});
+}
+
+struct Bench {
+  test::ScriptedFiles files;
+  SourceSettings settings;
+  Loader loader{files.source()};
+  WallTime now = test::test_now();
+  LoadOutcome last;
+
+  LoadOutcome& load(std::chrono::seconds later = std::chrono::seconds(0)) {
+    now += later;
+    last = loader.load(settings, now);
+    for (auto* names : {&last.changes.added, &last.changes.removed, &last.changes.renewed}) {
+      std::sort(names->begin(), names->end());
+    }
+    return last;
+  }
+  /// The file that the certificate for a name came from: of the EC kind, then of RSA.
+  std::string served(const std::string& name) const {
+    const auto found = last.snapshot->find(*DnsName::parse(name));
+    if (found.entry == nullptr) return "-";
+    std::string text;
+    if (found.entry->ecdsa) text = found.entry->ecdsa->source;
+    if (found.entry->rsa) text += (text.empty() ? "" : " + ") + found.entry->rsa->source;
+    return text;
+  }
+  tls::Digest fingerprint(const std::string& name) const {
+    return last.snapshot->find(*DnsName::parse(name)).entry->ecdsa->leaf.fingerprint;
+  }
+  bool has_fault(const std::string& part) const { return mentions(last.faults, part); }
+  bool has_standing(const std::string& part) const { return mentions(last.standing, part); }
+
+ private:
+  static bool mentions(const std::vector<Fault>& faults, const std::string& part) {
+    for (const auto& fault : faults) {
+      if ((fault.source + ": " + fault.text).find(part) != std::string::npos) return true;
+    }
+    return false;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("no sources make an empty map, and that is said once") {
+  Bench bench;
+  CHECK(bench.load().snapshot->name_count() == 0);
+  CHECK(bench.last.faults.empty());
+  CHECK_FALSE(bench.load().anything_changed);
+}
+
+TEST_CASE("all kinds of sources together") {
+  Bench bench;
+  const auto one = issue({"one.example"});
+  bench.files.put("/etc/one.crt", one.chain_pem());
+  bench.files.put("/etc/one.key", one.key_pem);
+  bench.files.put("/etc/map", "two.example /etc/two.pem\n.sub.example two.pem\n");
+  bench.files.put("/etc/two.pem", issue({"two.example", "*.sub.example"}).combined_pem());
+  bench.files.put_pair("/live/three.example", issue({"three.example", "*.three.example"}));
+  bench.files.put("/live/README", "read me");
+  bench.settings.certificates = {{.id = "main", .names = {}, .chain = "/etc/one.crt", .key = "/etc/one.key", .origin = "c:1:1"}};
+  bench.settings.maps = {"/etc/map"};
+  bench.settings.directories = {"/live"};
+  bench.load();
+  CHECK(bench.last.faults.empty());
+  CHECK(bench.served("one.example") == "/etc/one.crt");
+  CHECK(bench.served("two.example") == "/etc/two.pem");
+  CHECK(bench.served("a.b.sub.example") == "/etc/two.pem");
+  CHECK(bench.served("three.example") == "/live/three.example/fullchain.pem");
+  CHECK(bench.served("mx.three.example") == "/live/three.example/fullchain.pem");
+  CHECK(bench.served("sub.example") == "-");
+  CHECK(bench.last.snapshot->find_default("main")->ecdsa->source == "/etc/one.crt");
+  CHECK(bench.last.snapshot->name_count() == 5);
+  CHECK(bench.last.snapshot->certificate_count() == 3);
+  CHECK(bench.last.changes.added.size() == 5);
+  CHECK(bench.last.files_read == 6);
+}
+
+TEST_CASE("only what changed is read again") {
+  Bench bench;
+  for (const char* name : {"a.example", "b.example"}) bench.files.put_pair(fmt::format("/live/{}", name), issue({name}));
+  bench.settings.directories = {"/live"};
+  bench.load();
+  bench.files.reads();
+  const auto before = bench.last.snapshot;
+
+  CHECK_FALSE(bench.load(60 * second).anything_changed);
+  CHECK(bench.files.reads().empty());
+  CHECK(bench.last.snapshot == before);
+
+  const auto old = bench.fingerprint("b.example");
+  bench.files.put_pair("/live/b.example", issue({"b.example"}));
+  CHECK(bench.load(60 * second).anything_changed);
+  CHECK(bench.files.reads() == Strings{"/live/b.example/fullchain.pem", "/live/b.example/privkey.pem"});
+  CHECK(bench.last.changes.renewed == Strings{"b.example"});
+  CHECK(bench.last.changes.added.empty());
+  CHECK(bench.fingerprint("b.example") != old);
+
+  SECTION("the same octets in a new file are no change") {
+    const auto same = issue({"a.example"});
+    bench.files.put_pair("/live/a.example", same);
+    bench.load();
+    bench.files.put_pair("/live/a.example", same);
+    CHECK_FALSE(bench.load().anything_changed);
+    CHECK(bench.last.files_read == 2);
+  }
+}
+
+TEST_CASE("a bad file keeps its last good certificate and is reported once for each change") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue({"a.example"}));
+  bench.settings.directories = {"/live"};
+  bench.load();
+  const auto good = bench.fingerprint("a.example");
+
+  bench.files.put("/live/a.example/fullchain.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+  bench.load(second);
+  CHECK(bench.fingerprint("a.example") == good);
+  REQUIRE(bench.last.faults.size() == 1);
+  CHECK(bench.last.faults[0].severity == Fault::Severity::Error);
+  CHECK(bench.last.faults[0].source == "/live/a.example/fullchain.pem");
+  CHECK(bench.has_fault("stays for a.example"));
+  CHECK_FALSE(bench.last.anything_changed);
+
+  bench.load(second);
+  CHECK(bench.last.faults.empty());
+  CHECK(bench.last.standing.size() == 1);
+
+  SECTION("a key that does not match") {
+    const auto other = issue({"a.example"});
+    bench.files.put("/live/a.example/fullchain.pem", other.chain_pem());
+    bench.load(second);
+    CHECK(bench.last.faults.size() == 1);
+    CHECK(bench.fingerprint("a.example") == good);
+    bench.files.put("/live/a.example/privkey.pem", other.key_pem);
+    bench.load(second);
+    CHECK(bench.last.standing.empty());
+    CHECK(bench.fingerprint("a.example") != good);
+  }
+  SECTION("a file that may not be read") {
+    bench.files.break_path("/live/a.example/privkey.pem", "permission denied");
+    bench.load(60 * second);
+    CHECK(bench.has_fault("/live/a.example/privkey.pem: permission denied; the certificate that was read before stays"));
+    CHECK(bench.fingerprint("a.example") == good);
+  }
+}
+
+TEST_CASE("an entry that was never good is told with its names") {
+  Bench bench;
+  bench.settings.certificates = {
+      {.id = "", .names = {"mx.example", "mx2.example"}, .chain = "/no.crt", .key = "/no.key", .origin = "postern.toml:7:1"}};
+  bench.files.put("/live/b.example/fullchain.pem", issue({"b.example"}).chain_pem());
+  bench.settings.directories = {"/live"};
+  bench.load();
+  CHECK(bench.has_fault("postern.toml:7:1: /no.crt: does not exist; no certificate from here for mx.example, mx2.example"));
+  CHECK(bench.has_fault("/live/b.example/privkey.pem: does not exist; no certificate from here for b.example"));
+  CHECK(bench.last.snapshot->name_count() == 0);
+}
+
+TEST_CASE("what is gone from a folder goes after two looks, and comes back at once") {
+  Bench bench;
+  const auto a = issue({"a.example"});
+  bench.files.put_pair("/live/a.example", a);
+  bench.files.put_pair("/live/b.example", issue({"b.example"}));
+  bench.settings.directories = {"/live"};
+  bench.load();
+  bench.files.remove("/live/a.example");
+
+  bench.load(60 * second);
+  CHECK(bench.served("a.example") != "-");
+  CHECK(bench.last.look_again == bench.now + Loader::removal_delay);
+  bench.load(second);
+  CHECK(bench.served("a.example") != "-");
+  CHECK(bench.last.look_again == bench.now + second);
+
+  SECTION("gone at the second look") {
+    bench.load(second);
+    CHECK(bench.served("a.example") == "-");
+    CHECK(bench.last.changes.removed == Strings{"a.example"});
+    CHECK_FALSE(bench.last.look_again);
+    bench.files.put_pair("/live/a.example", a);
+    bench.load();
+    CHECK(bench.served("a.example") != "-");
+    CHECK(bench.last.changes.added == Strings{"a.example"});
+  }
+  SECTION("back at the second look") {
+    bench.files.put_pair("/live/a.example", a);
+    bench.load(second);
+    CHECK_FALSE(bench.last.anything_changed);
+    CHECK_FALSE(bench.last.look_again);
+    bench.files.remove("/live/a.example");
+    bench.load(second);
+    CHECK(bench.served("a.example") != "-");
+  }
+  SECTION("a clock that was set back delays it") {
+    bench.load(-3600 * second);
+    CHECK(bench.served("a.example") != "-");
+    bench.load(2 * second);
+    CHECK(bench.served("a.example") == "-");
+  }
+}
+
+TEST_CASE("a folder that cannot be read takes nothing away") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue({"a.example"}));
+  bench.settings.directories = {"/live"};
+  bench.load();
+  SECTION("it is closed") { bench.files.break_path("/live", "permission denied"); }
+  SECTION("it is gone altogether: not mounted, perhaps") { bench.files.remove("/live"); }
+  for (int i = 0; i < 3; ++i) bench.load(10 * second);
+  CHECK(bench.served("a.example") != "-");
+  CHECK(bench.has_standing("/live: "));
+  CHECK(bench.has_standing("stay as they were read before"));
+}
+
+TEST_CASE("a source that the settings no longer name goes at once") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue({"a.example"}));
+  bench.files.put("/c.pem", issue({"c.example"}).combined_pem());
+  bench.files.put("/map", "m.example c.pem\n");
+  bench.settings.directories = {"/live"};
+  bench.settings.maps = {"/map"};
+  bench.settings.certificates = {{.id = "c", .names = {}, .chain = "/c.pem", .key = "", .origin = ""}};
+  bench.load();
+  CHECK(bench.last.snapshot->name_count() == 3);
+  bench.settings = SourceSettings();
+  bench.load();
+  CHECK(bench.last.snapshot->name_count() == 0);
+  CHECK(bench.last.snapshot->find_default("c") == nullptr);
+  CHECK(bench.last.standing.empty());
+}
+
+TEST_CASE("a map: renewal, changed lines, and errors") {
+  Bench bench;
+  bench.files.put("/map", "a.example /x.pem\nb.example /x.pem\nc.example /y.pem\n");
+  bench.files.put("/x.pem", issue({"a.example", "b.example", "c.example"}).combined_pem());
+  bench.files.put("/y.pem", issue({"c.example"}).combined_pem());
+  bench.settings.maps = {"/map"};
+  bench.load();
+  CHECK(bench.last.faults.empty());
+  CHECK(bench.served("c.example") == "/y.pem");
+
+  SECTION("a renewed file serves all of its names; the map is not read for that") {
+    bench.files.reads();
+    bench.files.put("/x.pem", issue({"a.example", "b.example"}).combined_pem());
+    bench.load();
+    CHECK(bench.last.changes.renewed == Strings{"a.example", "b.example"});
+    CHECK(bench.files.reads() == Strings{"/x.pem"});
+  }
+  SECTION("a name that went over to another file does so at once") {
+    bench.files.put("/map", "a.example /x.pem\nb.example /x.pem\nc.example /x.pem\n");
+    bench.load();
+    CHECK(bench.served("c.example") == "/x.pem");
+    CHECK(bench.last.faults.empty());
+  }
+  SECTION("a name that is gone goes after two looks, since the map may be half written") {
+    bench.files.put("/map", "a.example /x.pem\n");
+    bench.load();
+    CHECK(bench.last.snapshot->name_count() == 3);
+    REQUIRE(bench.last.look_again);
+    bench.load(2 * second);
+    CHECK(bench.last.changes.removed == Strings{"b.example", "c.example"});
+    CHECK_FALSE(bench.last.look_again);
+  }
+  SECTION("a name that comes back stays") {
+    bench.files.put("/map", "a.example /x.pem\n");
+    bench.load();
+    bench.files.put("/map", "a.example /x.pem\nb.example /x.pem\nc.example /y.pem\n# whole\n");
+    bench.load(second);
+    bench.load(10 * second);
+    CHECK(bench.last.snapshot->name_count() == 3);
+    CHECK_FALSE(bench.last.look_again);
+  }
+  SECTION("a bad line is told, and nothing is taken away because of it") {
+    bench.files.put("/map", "a.example /x.pem\n!! /x.pem\nd.example /x.pem\n");
+    bench.load();
+    CHECK(bench.has_fault("/map:2: \"!!\" is no host name"));
+    bench.load(10 * second);
+    CHECK(bench.last.faults.empty());
+    CHECK(bench.has_standing("/map:2"));
+    CHECK(bench.served("c.example") == "/y.pem");
+    CHECK(bench.served("d.example") == "/x.pem");
+  }
+  SECTION("a map that cannot be read keeps all its names") {
+    bench.files.remove("/map");
+    bench.load();
+    CHECK(bench.has_fault("/map: does not exist; its names stay"));
+    bench.load(10 * second);
+    CHECK(bench.last.snapshot->name_count() == 3);
+  }
+}
+
+TEST_CASE("a map entry with several kinds of keys; one of them broken") {
+  Bench bench;
+  bench.files.put("/map", "a.example /ec.pem, /rsa.key /rsa.crt\n");
+  const auto rsa = issue_rsa({"a.example"});
+  bench.files.put("/ec.pem", issue({"a.example"}).combined_pem());
+  bench.files.put("/rsa.key", rsa.key_pem);
+  bench.files.put("/rsa.crt", rsa.chain_pem());
+  bench.settings.maps = {"/map"};
+  bench.load();
+  CHECK(bench.last.faults.empty());
+  const auto found = bench.last.snapshot->find(*DnsName::parse("a.example"));
+  REQUIRE(found.entry->ecdsa);
+  REQUIRE(found.entry->rsa);
+  const auto old_rsa = found.entry->rsa;
+  const auto old = bench.fingerprint("a.example");
+  bench.files.put("/ec.pem", issue({"a.example"}).combined_pem());
+  bench.files.put("/rsa.key", issue({"a.example"}).key_pem);
+  bench.load();
+  CHECK(bench.last.faults.size() == 1);
+  CHECK(bench.fingerprint("a.example") != old);
+  CHECK(bench.last.snapshot->find(*DnsName::parse("a.example")).entry->rsa == old_rsa);
+}
+
+TEST_CASE("explicit names override SANs, with a warning for what is not covered") {
+  Bench bench;
+  bench.files.put("/c.pem", issue({"a.example", "*.w.example"}).combined_pem());
+  bench.settings.certificates = {{.id = "",
+                                  .names = {"A.example", "x.w.example", "b.example", "*.w.example", "not a name"},
+                                  .chain = "/c.pem", .key = "", .origin = "t:3:1"}};
+  bench.load();
+  CHECK(bench.last.snapshot->name_count() == 4);
+  CHECK(bench.has_fault("t:3:1: \"not a name\" is no host name"));
+  CHECK(bench.has_fault("declared for b.example, which is not among"));
+  CHECK(bench.last.faults.size() == 2);
+  SECTION("other names for the same files") {
+    bench.settings.certificates[0].names = {"x.w.example"};
+    bench.load();
+    CHECK(bench.last.snapshot->name_count() == 1);
+    CHECK(bench.last.files_read == 0);
+    CHECK(bench.last.standing.empty());
+  }
+}
+
+TEST_CASE("the order of strength, live") {
+  Bench bench;
+  bench.files.put("/c.pem", issue({"a.example"}).combined_pem());
+  bench.files.put("/m.pem", issue({"a.example"}).combined_pem());
+  bench.files.put("/map", "a.example m.pem\n");
+  bench.files.put_pair("/live/a.example", issue({"a.example"}));
+  bench.settings.directories = {"/live"};
+  bench.load();
+  CHECK(bench.served("a.example") == "/live/a.example/fullchain.pem");
+  bench.settings.maps = {"/map"};
+  bench.load();
+  CHECK(bench.served("a.example") == "/m.pem");
+  bench.settings.certificates = {{.id = "", .names = {}, .chain = "/c.pem", .key = "", .origin = ""}};
+  bench.load();
+  CHECK(bench.served("a.example") == "/c.pem");
+  CHECK(bench.last.standing.empty());
+  bench.settings.certificates.clear();
+  bench.settings.maps.clear();
+  bench.load();
+  CHECK(bench.served("a.example") == "/live/a.example/fullchain.pem");
+}
+
+TEST_CASE("a tenant's certificate does not capture a neighbour's name") {
+  Bench bench;
+  bench.files.put("/live/site-a.pem", issue_between({"a.example", "mx.a.example"}, bench.now - 50 * day, bench.now + 10 * day).combined_pem());
+  bench.settings.directories = {"/live"};
+  bench.load();
+  bench.files.put("/live/evil.pem", issue_between({"evil.example", "mx.a.example", "a.example"}, bench.now - day, bench.now + 80 * day).combined_pem());
+  bench.files.put("/live/evil2.pem", issue_rsa({"mx.a.example"}).combined_pem());
+  bench.load();
+  CHECK(bench.served("mx.a.example") == "/live/site-a.pem");
+  CHECK(bench.served("evil.example") == "/live/evil.pem");
+  CHECK(bench.has_fault("/live/evil.pem: has a.example, mx.a.example among its names too, held back because /live/site-a.pem"));
+  CHECK(bench.has_fault("/live/evil2.pem: has mx.a.example among"));
+  CHECK(bench.last.faults.size() == 2);
+  CHECK(bench.load(second).faults.empty());
+  CHECK(bench.last.standing.size() == 2);
+
+  SECTION("renewed in its own file, it stays where it is") {
+    bench.files.put("/live/site-a.pem", issue_between({"a.example", "mx.a.example"}, bench.now - 5 * day, bench.now + 90 * day).combined_pem());
+    bench.load();
+    CHECK(bench.served("mx.a.example") == "/live/site-a.pem");
+    CHECK(bench.last.changes.renewed == Strings{"a.example", "mx.a.example"});
+  }
+  SECTION("once it has expired, a valid one is better") {
+    bench.load(20 * day);
+    CHECK(bench.served("mx.a.example") == "/live/evil.pem");
+    CHECK(bench.has_fault("/live/evil2.pem: has mx.a.example among its names too, held back because /live/evil.pem"));
+  }
+  SECTION("a file named after the name is its owner's") {
+    bench.files.put("/live/mx.a.example.pem", issue({"mx.a.example"}).combined_pem());
+    bench.load();
+    CHECK(bench.served("mx.a.example") == "/live/mx.a.example.pem");
+    CHECK(bench.served("a.example") == "/live/site-a.pem");
+  }
+  SECTION("when the file that serves it is gone, the other one may") {
+    bench.files.remove("/live/site-a.pem");
+    bench.load();
+    bench.load(2 * second);
+    CHECK(bench.served("a.example") == "/live/evil.pem");
+    CHECK_FALSE(bench.has_standing("site-a.pem"));
+  }
+}
+
+TEST_CASE("ECDSA and RSA files of one lineage belong together") {
+  Bench bench;
+  bench.files.put("/live/mx-ecdsa.pem", issue({"mx.example"}).combined_pem());
+  bench.files.put("/live/mx-rsa.pem", issue_rsa({"mx.example"}).combined_pem());
+  bench.settings.directories = {"/live"};
+  bench.load();
+  CHECK(bench.served("mx.example") == "/live/mx-ecdsa.pem + /live/mx-rsa.pem");
+  CHECK(bench.last.faults.empty());
+}
+
+TEST_CASE("names = \"declared\": only names of domains and maps") {
+  Bench bench;
+  bench.files.put_pair("/live/t1", issue({"mx.tenant.example", "mail.other.example"}));
+  bench.files.put_pair("/live/t2", issue({"*.wild.example"}));
+  bench.settings.directories = {"/live"};
+  bench.settings.names = Names::Declared;
+  bench.settings.declared = {*DnsName::parse("mx.tenant.example"), *DnsName::parse("a.wild.example")};
+  bench.load();
+  CHECK(bench.last.snapshot->name_count() == 2);
+  CHECK(bench.served("mx.tenant.example") != "-");
+  CHECK(bench.served("a.wild.example") != "-");
+  CHECK(bench.served("b.wild.example") == "-");
+  CHECK(bench.served("mail.other.example") == "-");
+  SECTION("a domain more") {
+    bench.settings.declared.push_back(*DnsName::parse("b.wild.example"));
+    bench.load();
+    CHECK(bench.last.changes.added == Strings{"b.wild.example"});
+    CHECK(bench.last.files_read == 0);
+  }
+  SECTION("a map declares too, also when its own file cannot be used") {
+    bench.files.put("/map", "mail.other.example missing.pem\n");
+    bench.settings.maps = {"/map"};
+    bench.load();
+    CHECK(bench.served("mail.other.example") == "/live/t1/fullchain.pem");
+  }
+  SECTION("all names again") {
+    bench.settings.names = Names::All;
+    bench.load();
+    CHECK(bench.served("b.wild.example") != "-");
+    CHECK(bench.served("mail.other.example") != "-");
+  }
+}
+
+TEST_CASE("an expired certificate is served, and is an error from the moment on") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue_between({"a.example"}, bench.now - day, bench.now + day));
+  bench.settings.directories = {"/live"};
+  CHECK(bench.load().standing.empty());
+  bench.load(day);
+  CHECK(bench.served("a.example") != "-");
+  REQUIRE(bench.last.faults.size() == 1);
+  CHECK(bench.last.faults[0].severity == Fault::Severity::Error);
+  CHECK(bench.has_fault("a.example has expired on 2026-01-02"));
+  CHECK(bench.load(day).faults.empty());
+  CHECK(bench.last.standing.size() == 1);
+  CHECK(bench.last.files_read == 0);
+}
+
+TEST_CASE("a certificate that becomes valid takes over at that time, unread") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue_between({"a.example"}, bench.now - 90 * day, bench.now + 30 * day));
+  bench.files.put_pair("/live/a.example-0001", issue_between({"a.example"}, bench.now + day, bench.now + 60 * day));
+  bench.settings.directories = {"/live"};
+  bench.load();
+  CHECK(bench.served("a.example") == "/live/a.example/fullchain.pem");
+  CHECK(bench.has_fault("is not valid before"));
+  bench.load(day);
+  CHECK(bench.served("a.example") == "/live/a.example-0001/fullchain.pem");
+  CHECK(bench.last.standing.empty());
+  CHECK(bench.last.files_read == 0);
+}
+
+TEST_CASE("other PEM files in a folder are warnings, not errors") {
+  Bench bench;
+  bench.files.put("/certs/a.example.pem", issue({"a.example"}).combined_pem());
+  bench.files.put("/certs/roots.pem", ca().root_pem());
+  bench.files.put("/certs/notes.pem", "nothing");
+  bench.settings.directories = {"/certs"};
+  bench.load();
+  CHECK(bench.last.snapshot->name_count() == 1);
+  CHECK(bench.has_fault("/certs/roots.pem: holds a certificate without its private key"));
+  CHECK(bench.has_fault("/certs/notes.pem: holds no certificate"));
+  for (const auto& fault : bench.last.faults) CHECK(fault.severity == Fault::Severity::Warning);
+}
+
+TEST_CASE("many broken entries do not keep the good ones away, on several threads") {
+  Bench bench;
+  const auto good = issue({"*.example"});
+  for (int i = 0; i < 300; ++i) {
+    bench.files.put(fmt::format("/certs/c{}.pem", i), i % 3 == 0 ? good.combined_pem() : good.certificate_pem + "x");
+  }
+  bench.files.put("/certs/mx.good.example.pem", issue({"mx.good.example"}).combined_pem());
+  bench.settings.directories = {"/certs"};
+  std::size_t batches = 0;
+  bench.last = bench.loader.load(bench.settings, bench.now, [&](Tasks& tasks) {
+    batches = tasks.size();
+    std::vector<std::thread> threads;
+    for (auto& task : tasks) threads.emplace_back([&task] { task(); });
+    for (auto& thread : threads) thread.join();
+  });
+  CHECK(batches == 5);
+  CHECK(bench.served("mx.good.example") == "/certs/mx.good.example.pem");
+  std::size_t without_key = 0;
+  for (const auto& fault : bench.last.standing) without_key += fault.text.find("without its private key") != std::string::npos;
+  CHECK(without_key == 200);
+}
+
+TEST_CASE("folders and files to be watched") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue({"a.example"}));
+  bench.files.put("/etc/map", "b.example /ssl/b.pem\n");
+  bench.settings.directories = {"/live"};
+  bench.settings.maps = {"/etc/map"};
+  bench.load();
+  CHECK(bench.loader.watched_directories() == Strings{"/etc", "/live", "/live/a.example", "/ssl"});
+}
