@@ -1,7 +1,23 @@
 // The only file that sees toml++. It is a library of its own, built without sanitizers: with them toml++ takes minutes
 // to compile, and what it does is its authors' to test.
+//
+// toml++ 3.3 asserts where it should report: `[{` or `[[=` as a header is enough. A slip of the pen must not end a daemon
+// that reloads, so its assertions throw here, and are caught here; they would be nothing at all under NDEBUG.
+#undef NDEBUG
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <vector>
+
+namespace postern::config {
+namespace {
+struct AssertionFailed {};
+[[noreturn]] void assertion_failed() { throw AssertionFailed{}; }
+}  // namespace
+}  // namespace postern::config
+
+#define TOML_ASSERT(expression) \
+  if (!(expression)) ::postern::config::assertion_failed()
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
@@ -20,6 +36,7 @@ class Conversion {
  public:
   explicit Conversion(std::shared_ptr<const std::string> file) : file_(std::move(file)) {}
 
+  const std::shared_ptr<const std::string>& file() const { return file_; }
   Place place(const toml::source_region& region) const { return Place{file_, region.begin.line, region.begin.column}; }
 
   Table table(const toml::table& from, int depth) {
@@ -60,16 +77,41 @@ class Conversion {
   std::optional<SyntaxError> error_;
 };
 
+/// Nothing when an assertion failed.
+std::optional<toml::parse_result> parse(std::string_view text) {
+  try {
+    return toml::parse(text);
+  } catch (const AssertionFailed&) {
+    return std::nullopt;
+  }
+}
+
+/// An assertion has no place. The parser goes from left to right, so the text up to the line where it failed fails, and
+/// any shorter one does not.
+unsigned line_that_asserts(std::string_view text) {
+  std::vector<std::size_t> line_ends;
+  for (auto at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) {
+    line_ends.push_back(at + 1);
+  }
+  const auto found = std::partition_point(line_ends.begin(), line_ends.end(),
+                                          [&](std::size_t end) { return parse(text.substr(0, end)).has_value(); });
+  return static_cast<unsigned>(found - line_ends.begin()) + 1;
+}
+
 }  // namespace
 
 tl::expected<Table, SyntaxError> parse_toml(std::string_view text, const std::string& file) {
   Conversion conversion(std::make_shared<const std::string>(file));
-  const toml::parse_result parsed = toml::parse(text);
+  const auto parsed = parse(text);
   if (!parsed) {
-    const toml::parse_error& error = parsed.error();
+    return tl::unexpected(SyntaxError{Place{conversion.file(), line_that_asserts(text), 1},
+                                      "expected a [section] or key = value"});
+  }
+  if (parsed->failed()) {
+    const toml::parse_error& error = parsed->error();
     return tl::unexpected(SyntaxError{conversion.place(error.source()), escaped(error.description(), 500)});
   }
-  Table root = conversion.table(parsed.table(), 0);
+  Table root = conversion.table(parsed->table(), 0);
   if (conversion.error()) return tl::unexpected(*conversion.error());
   return root;
 }

@@ -52,7 +52,13 @@ TEST_CASE("syntax errors have a place") {
   CHECK(syntax_error("a = 1\nb = = 2\n").starts_with("p.toml:2:5: "));
   CHECK(syntax_error("a = 1\na = 2\n").starts_with("p.toml:2:"));
   CHECK(syntax_error("a = \"\xff\"\n").starts_with("p.toml:1:"));
+  CHECK(syntax_error("a = \"\x01\"\n").starts_with("p.toml:1:"));
   CHECK(syntax_error("[open\n").starts_with("p.toml:1:"));
+}
+
+TEST_CASE("what makes the parser assert is an error with a line") {
+  CHECK(syntax_error("a = 1\n[b]\n[{c]\nd = 1\n") == "p.toml:3:1: expected a [section] or key = value");
+  CHECK(syntax_error("[[=]]") == "p.toml:1:1: expected a [section] or key = value");
 }
 
 TEST_CASE("nesting is bounded") {
