@@ -25,11 +25,14 @@ int run(int argc, char** argv) {
   bool json = false;
   const auto format = [&json] { return json ? tool::Format::Json : tool::Format::Text; };
   const auto add_control_options = [&](CLI::App* command) {
-    command->add_option("--control", control, "The control socket of posternd")->type_name("PATH")->capture_default_str();
+    command->add_option("--control", control, "The control socket of posternd")
+        ->type_name("PATH")
+        ->capture_default_str();
     command->add_flag("--json", json, "Print one JSON object instead of text");
   };
 
-  auto* status = app.add_subcommand("status", "Say how a running posternd is: listeners, certificates, backends, faults");
+  auto* status =
+      app.add_subcommand("status", "Say how a running posternd is: listeners, certificates, backends, faults");
   add_control_options(status);
   status->callback([&] { exit_code = tool::status({.control = control, .format = format()}); });
 
@@ -47,7 +50,8 @@ int run(int argc, char** argv) {
   store->add_option("--maildir", arguments.maildir, "The directory of the Maildirs; made when it is missing")
       ->type_name("DIR")
       ->required();
-  store->add_option("--allow", arguments.allow, "Who may deliver over TCP besides this host; needed to listen beyond it")
+  store
+      ->add_option("--allow", arguments.allow, "Who may deliver over TCP besides this host; needed to listen beyond it")
       ->type_name("NETWORK")
       ->allow_extra_args(false);
   store->callback([&] { exit_code = tool::store(arguments); });

@@ -39,7 +39,9 @@ std::string why_unreachable(int error) {
 class Line {
  public:
   Line(std::string path, Duration within)
-      : path_(std::move(path)), within_(within), deadline_(Clock::now() + within),
+      : path_(std::move(path)),
+        within_(within),
+        deadline_(Clock::now() + within),
         descriptor_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
   ~Line() {
     if (descriptor_ >= 0) ::close(descriptor_);

@@ -37,7 +37,8 @@ std::string host_name() {
   std::array<char, HOST_NAME_MAX + 1> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
   std::string host = name.data();
-  std::replace_if(host.begin(), host.end(), [](char c) { return !is_safe(c); }, '_');
+  std::replace_if(
+      host.begin(), host.end(), [](char c) { return !is_safe(c); }, '_');
   return host;
 }
 

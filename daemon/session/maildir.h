@@ -25,7 +25,7 @@ std::optional<std::string> maildir_folder(const smtp::Mailbox& recipient);
 /// Why a message is not in a Maildir.
 struct MaildirFailure {
   enum class Kind {
-    Full,   ///< the disk, the quota, or the largest size of a file
+    Full,  ///< the disk, the quota, or the largest size of a file
     Other,
   };
   Kind kind;
@@ -48,7 +48,8 @@ struct MaildirOutcome {
 class MaildirMessage {
  public:
   /// `directory` holds the folders. Each recipient must have a maildir_folder(). Nothing is touched before open().
-  MaildirMessage(std::string directory, const smtp::ReversePath& from, const std::vector<smtp::ForwardPath>& recipients);
+  MaildirMessage(std::string directory, const smtp::ReversePath& from,
+                 const std::vector<smtp::ForwardPath>& recipients);
   ~MaildirMessage();
   MaildirMessage(const MaildirMessage&) = delete;
   MaildirMessage& operator=(const MaildirMessage&) = delete;
@@ -65,9 +66,9 @@ class MaildirMessage {
 
  private:
   struct Copy {
-    std::string folder;   // DIR/name
-    std::string header;   // Return-Path and Delivered-To
-    std::string file;     // its name in tmp and in new
+    std::string folder;  // DIR/name
+    std::string header;  // Return-Path and Delivered-To
+    std::string file;    // its name in tmp and in new
     int descriptor = -1;
     bool in_tmp = false;  // to be removed
     std::optional<MaildirFailure> failure;

@@ -66,7 +66,8 @@ struct Transfer {
 
 bool may_deliver(const IpAddress& peer, const std::vector<Network>& allowed) {
   return peer.is_unspecified() || peer.is_loopback() ||
-         std::any_of(allowed.begin(), allowed.end(), [&peer](const Network& network) { return network.contains(peer); });
+         std::any_of(allowed.begin(), allowed.end(),
+                     [&peer](const Network& network) { return network.contains(peer); });
 }
 
 struct Store::State : std::enable_shared_from_this<State> {
@@ -118,7 +119,8 @@ class Store::State::Connection final : public uv::SocketHandler {
       store_.log(fmt::format("{} is in no --allow network: turned away", peer.text()));
       return turn_away({554, "5.7.1", "Your address may not deliver here"});
     }
-    if (store_.connections.size() > store_.options.connections_max) return turn_away(smtp::replies::too_many_connections);
+    if (store_.connections.size() > store_.options.connections_max)
+      return turn_away(smtp::replies::too_many_connections);
     pump();
   }
 
@@ -252,7 +254,8 @@ class Store::State::Connection final : public uv::SocketHandler {
         store_.log(outcome.failure->text);
         replies.push_back(reply_to(*outcome.failure));
       } else {
-        store_.log(fmt::format("from={} to={} path={}", escaped(from_.text()), escaped(recipients_[i].text()), outcome.path));
+        store_.log(
+            fmt::format("from={} to={} path={}", escaped(from_.text()), escaped(recipients_[i].text()), outcome.path));
         replies.push_back(smtp::replies::taken);
       }
     }
@@ -264,7 +267,8 @@ class Store::State::Connection final : public uv::SocketHandler {
   /// `work` on a writer, then `done` on the loop if this connection is still at the same transfer.
   void submit(std::function<void()> work, std::function<void()> done) {
     transfer_->writer_at_work = true;
-    auto came_back = [store = store_.weak_from_this(), connection = id_, transfer = transfer_->id, done = std::move(done)] {
+    auto came_back = [store = store_.weak_from_this(), connection = id_, transfer = transfer_->id,
+                      done = std::move(done)] {
       const auto state = store.lock();
       if (!state) return;
       const auto found = state->connections.find(connection);

@@ -25,11 +25,11 @@ bool may_deliver(const IpAddress& peer, const std::vector<Network>& allowed);
 class Store {
  public:
   struct Options {
-    std::string directory;           ///< holds the Maildirs; made when it is missing
-    std::string hostname;            ///< in the greeting
-    std::vector<Network> allowed;    ///< TCP peers that may speak to us, besides those on loopback
+    std::string directory;         ///< holds the Maildirs; made when it is missing
+    std::string hostname;          ///< in the greeting
+    std::vector<Network> allowed;  ///< TCP peers that may speak to us, besides those on loopback
     std::size_t connections_max = 500;
-    unsigned writers = 4;            ///< threads that write and sync
+    unsigned writers = 4;  ///< threads that write and sync
     /// One line for each recipient's copy and for each failure. Called on the loop's thread.
     std::function<void(std::string_view line)> log;
   };

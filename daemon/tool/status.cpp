@@ -30,8 +30,8 @@ std::string status_text(const control::StatusReply& status) {
   line("messages", fmt::format("{} taken since the start", status.messages_total));
   line("certificates", fmt::format("{}, for {}", plural(status.certificates, "certificate", "certificates"),
                                    plural(status.names, "name", "names")));
-  line("generation", fmt::format("{} of the configuration, {} of the certificate map", status.config_generation,
-                                 status.map_version));
+  line("generation",
+       fmt::format("{} of the configuration, {} of the certificate map", status.config_generation, status.map_version));
   for (const auto& listener : status.listeners) line("listener", listener.address + "  " + listener.tls);
   for (const auto& backend : status.backends) {
     auto value = fmt::format("{}  {}  {}, {} idle", backend.name, backend.target,

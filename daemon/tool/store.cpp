@@ -57,8 +57,10 @@ Result<Places> places(const StoreArguments& arguments) {
     if (!endpoints) return fail("--listen {}: {}", text, endpoints.error().text);
     for (const auto& endpoint : *endpoints) {
       if (!endpoint.address.is_loopback() && arguments.allow.empty()) {
-        return fail("--listen {}: this store takes mail from whoever can reach it: beyond loopback, say who may with "
-                    "--allow NETWORK", text);
+        return fail(
+            "--listen {}: this store takes mail from whoever can reach it: beyond loopback, say who may with "
+            "--allow NETWORK",
+            text);
       }
       found.endpoints.push_back(endpoint);
     }

@@ -12,7 +12,7 @@ namespace postern::tool {
 struct StoreArguments {
   std::vector<std::string> listen;  ///< `unix:PATH` or `HOST:PORT`
   std::string maildir;
-  std::vector<std::string> allow;   ///< networks
+  std::vector<std::string> allow;  ///< networks
 };
 
 /// Returns the exit code.

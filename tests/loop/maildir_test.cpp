@@ -35,8 +35,9 @@ void put_file(const std::string& path) { std::ofstream(path) << "in the way"; }
 TEST_CASE("a recipient's folder has a name that is safe on its own") {
   CHECK(maildir_folder(mailbox("bob", "Example.COM")) == "bob@example.com");
   CHECK(maildir_folder(mailbox("Bob.O-Neil+lists_2", "example.com")) == "Bob.O-Neil+lists_2@example.com");
-  CHECK(maildir_folder(mailbox("bob", "b\xc3\xbc"
-                                      "cher.example")) == "bob@xn--bcher-kva.example");
+  CHECK(maildir_folder(mailbox("bob",
+                               "b\xc3\xbc"
+                               "cher.example")) == "bob@xn--bcher-kva.example");
   CHECK(maildir_folder(mailbox("bob", "[192.0.2.1]")) == "bob@%5B192.0.2.1%5D");
   CHECK(maildir_folder(mailbox("PostMaster", "")) == "postmaster");
 }

@@ -311,7 +311,8 @@ TEST_CASE("a directory that cannot be used is said at the start") {
   const TemporaryDirectory directory;
   std::ofstream(directory / "file") << "no directory";
   uv::Loop loop;
-  const auto store = session::Store::start(loop, {}, {.directory = directory / "file/mail", .hostname = "h", .allowed = {}, .log = {}});
+  const auto store = session::Store::start(
+      loop, {}, {.directory = directory / "file/mail", .hostname = "h", .allowed = {}, .log = {}});
   REQUIRE(!store);
   CHECK(store.error().text == (directory / "file/mail") + ": cannot be made: Not a directory");
 }

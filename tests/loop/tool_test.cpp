@@ -31,7 +31,8 @@ class ScriptedControl {
   ScriptedControl(const std::string& path, std::optional<std::string> answer) {
     auto bound = uv::bind_unix(path, 0600);
     REQUIRE(bound);
-    thread_ = std::thread([this, listener = bound->descriptor, answer = std::move(answer)] { serve(listener, answer); });
+    thread_ =
+        std::thread([this, listener = bound->descriptor, answer = std::move(answer)] { serve(listener, answer); });
   }
   ~ScriptedControl() {
     if (thread_.joinable()) thread_.join();
@@ -75,8 +76,8 @@ control::StatusReply some_status() {
   status.map_version = 5;
   status.config_generation = 2;
   status.listeners = {{.address = "127.0.0.1:2525", .tls = "starttls"}};
-  status.backends = {{.name = "store", .target = "unix:/run/store", .connections = 1, .idle = 1, .failures = 0,
-                      .last_failure = ""}};
+  status.backends = {
+      {.name = "store", .target = "unix:/run/store", .connections = 1, .idle = 1, .failures = 0, .last_failure = ""}};
   return status;
 }
 
@@ -96,9 +97,9 @@ TEST_CASE("the status as text") {
   status.backends[0].failures = 2;
   status.backends[0].last_failure = "connection refused";
   status.faults = {"live/a.example/privkey.pem: is not the key of its chain"};
-  CHECK(tool::status_text(status).ends_with(
-      "1 connection, 1 idle, 2 failures, the last: connection refused\n"
-      "fault        live/a.example/privkey.pem: is not the key of its chain\n"));
+  CHECK(
+      tool::status_text(status).ends_with("1 connection, 1 idle, 2 failures, the last: connection refused\n"
+                                          "fault        live/a.example/privkey.pem: is not the key of its chain\n"));
 }
 
 TEST_CASE("a reload as text") {
