@@ -1,65 +1,36 @@
-// posternd, the daemon: arguments and exit codes.
+// posternd, the daemon: its command line and exit codes. CLI11 is a large header: nothing else of the daemon includes it.
+#include <CLI/CLI.hpp>
+
 #include <cstdio>
 #include <string>
-#include <string_view>
 
 #include "daemon/app/daemon.h"
 
-namespace {
-
-constexpr const char* usage = R"(Usage: posternd [-c FILE] [--check [--user NAME]]
-
-The inbound SMTP front end: takes mail on the configured listeners, serves each
-sender the certificate of the host name it asks for, and hands messages over.
-
-  -c, --config FILE  the configuration (default: /etc/postern/posternd.toml)
-      --check        read the configuration and every certificate file, say what
-                     is wrong, and exit: 0 nothing, 1 faults, 2 unusable
-      --user NAME    with --check: see what this user may read (needs root)
-      --version      print the version and exit
-  -h, --help         print this help and exit
-
-posternd runs in the foreground and logs to stderr. SIGHUP reloads, SIGTERM and
-SIGINT end it in order. See posternd(8) and postern.toml(5).
-)";
-
-struct Arguments {
-  std::string config = "/etc/postern/posternd.toml";
-  bool check = false;
-  std::string user;
-};
-
-}  // namespace
-
 int main(int argc, char** argv) {
-  Arguments arguments;
-  const auto wrong = [](const std::string& what) {
-    std::fprintf(stderr, "posternd: %s; posternd --help shows what there is\n", what.c_str());
-    return 2;
-  };
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    const bool has_value = i + 1 < argc;
-    if (argument == "-h" || argument == "--help") {
-      std::fputs(usage, stdout);
-      return 0;
-    }
-    if (argument == "--version") {
-      std::puts("posternd " POSTERN_VERSION);
-      return 0;
-    }
-    if (argument == "--check") {
-      arguments.check = true;
-    } else if (argument == "-c" || argument == "--config" || argument == "--user") {
-      if (!has_value) return wrong(std::string(argument) + " needs a value");
-      (argument == "--user" ? arguments.user : arguments.config) = argv[++i];
-    } else {
-      return wrong("unknown argument " + std::string(argument));
+  using postern::app::Exit;
+  CLI::App app("Takes inbound mail, serves each sender the certificate of the host name that it asks for, and hands "
+               "messages on. Runs in the foreground and logs to stderr.",
+               "posternd");
+  app.set_version_flag("--version", "posternd " POSTERN_VERSION);
+  app.footer("SIGHUP reloads; SIGTERM and SIGINT end it in order.\n"
+             "Exit codes: 0 all is well, 1 it failed or something has a fault, 2 wrong usage or configuration.\n"
+             "See posternd(8) and postern.toml(5).");
+  std::string config = "/etc/postern/posternd.toml";
+  app.add_option("-c,--config", config, "The configuration")->type_name("FILE")->capture_default_str();
+  auto* check = app.add_flag("--check", "Read the configuration and every certificate file, say what is wrong, and exit");
+  std::string user;
+  app.add_option("--user", user, "With --check: what this user may read (needs root)")->type_name("NAME")->needs(check);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& end) {  // --help and --version come this way too
+    return app.exit(end) == 0 ? 0 : static_cast<int>(Exit::ConfigurationError);
+  }
+  if (!user.empty()) {
+    if (const std::string failure = postern::app::become_user(user); !failure.empty()) {
+      std::fprintf(stderr, "posternd: %s\n", failure.c_str());
+      return static_cast<int>(Exit::ConfigurationError);
     }
   }
-  if (!arguments.user.empty() && !arguments.check) return wrong("--user goes with --check only");
-  if (!arguments.user.empty()) {
-    if (const std::string failure = postern::app::become_user(arguments.user); !failure.empty()) return wrong(failure);
-  }
-  return static_cast<int>(arguments.check ? postern::app::check(arguments.config) : postern::app::run(arguments.config));
+  return static_cast<int>(check->count() > 0 ? postern::app::check(config) : postern::app::run(config));
 }
