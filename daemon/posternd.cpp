@@ -17,9 +17,10 @@ int main(int argc, char** argv) {
              "See posternd(8) and postern.toml(5).");
   std::string config = "/etc/postern/posternd.toml";
   app.add_option("-c,--config", config, "The configuration")->type_name("FILE")->capture_default_str();
-  auto* check = app.add_flag("--check", "Read the configuration and every certificate file, say what is wrong, and exit");
+  bool check = false;
+  auto* check_flag = app.add_flag("--check", check, "Read the configuration and every certificate file, say what is wrong, and exit");
   std::string user;
-  app.add_option("--user", user, "With --check: what this user may read (needs root)")->type_name("NAME")->needs(check);
+  app.add_option("--user", user, "With --check: what this user may read (needs root)")->type_name("NAME")->needs(check_flag);
 
   try {
     app.parse(argc, argv);
@@ -32,5 +33,5 @@ int main(int argc, char** argv) {
       return static_cast<int>(Exit::ConfigurationError);
     }
   }
-  return static_cast<int>(check->count() > 0 ? postern::app::check(config) : postern::app::run(config));
+  return static_cast<int>(check ? postern::app::check(config) : postern::app::run(config));
 }
