@@ -60,11 +60,9 @@ std::shared_ptr<const session::RunSettings> make_run_settings(const config::RunC
   return made;
 }
 
-Result<std::shared_ptr<const session::TlsGeneration>> make_tls_generation(
-    const session::RunSettings& settings, const tls::TlsSettings& tls,
-    std::shared_ptr<const certs::Snapshot> snapshot) {
+Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(const session::RunSettings& settings,
+                                                                    const tls::TlsSettings& tls) {
   auto made = std::make_shared<session::TlsGeneration>();
-  made->snapshot = std::move(snapshot);
   for (const auto& [address, listener] : settings.listeners) {
     if (listener.tls == session::ListenerTls::None) continue;
     auto context = tls::ServerContext::make(tls, tls::Application::Smtp);

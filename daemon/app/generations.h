@@ -23,9 +23,9 @@ std::shared_ptr<const session::RunSettings> make_run_settings(const config::RunC
                                                               const session::RunSettings* previous,
                                                               const std::vector<Endpoint>& bound);
 
-/// One SSL_CTX for each listener that has TLS.
-Result<std::shared_ptr<const session::TlsGeneration>> make_tls_generation(
-    const session::RunSettings& settings, const tls::TlsSettings& tls, std::shared_ptr<const certs::Snapshot> snapshot);
+/// One SSL_CTX for each listener that has TLS. The snapshots are left to the caller.
+Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(const session::RunSettings& settings,
+                                                                    const tls::TlsSettings& tls);
 
 /// A sentence for each `default_certificate` that is not in the snapshot.
 std::vector<std::string> unresolved_defaults(const session::RunSettings& settings, const certs::Snapshot& snapshot);

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 #include <utility>
 
 #include "config/from_toml.h"
@@ -29,6 +31,19 @@ observe::Level log_level(config::LogLevel level) {
     case config::LogLevel::Debug: return observe::Level::Debug;
   }
   return observe::Level::Info;
+}
+
+/// Parsing certificates is work for every core: the loading pool's threads run at a lower priority than the loops.
+void on_all_cores(certs::Tasks& tasks) {
+  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  std::atomic<std::size_t> next{0};
+  const auto work = [&tasks, &next] {
+    for (std::size_t i; (i = next.fetch_add(1)) < tasks.size();) tasks[i]();
+  };
+  std::vector<std::thread> helpers;
+  for (std::size_t i = 1; i < std::min(cores, tasks.size()); ++i) helpers.emplace_back(work);
+  work();
+  for (std::thread& helper : helpers) helper.join();
 }
 
 void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
@@ -83,52 +98,71 @@ tl::expected<config::Config, StartFailure> Reloader::start() {
   journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
   bound_ = listening_addresses(config_.run);
 
-  auto settings = make_run_settings(config_.run, ++config_generation_, config_.start.state_dir, nullptr, bound_);
-  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time());
-  take_faults(loaded.faults);
-  if (!publish(std::move(settings), config_.run.tls, loaded, failure.lines)) return tl::unexpected(std::move(failure));
+  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time(), on_all_cores);
+  report(loaded);
+  failure.lines = publish_configuration(config_, loaded);
+  if (!failure.lines.empty()) return tl::unexpected(std::move(failure));
   return config_;
 }
 
-bool Reloader::publish(std::shared_ptr<const session::RunSettings> settings, const tls::TlsSettings& tls,
-                       const certs::LoadOutcome& loaded, std::vector<std::string>& errors) {
-  append(errors, unresolved_defaults(*settings, *loaded.snapshot));
-  if (!errors.empty()) return false;
-  auto generation = make_tls_generation(*settings, tls, loaded.snapshot);
-  if (!generation) {
-    errors.push_back(generation.error().text);
-    return false;
+/// Publishes nothing unless all is well; else says why.
+std::vector<std::string> Reloader::publish_configuration(const config::Config& next, const certs::LoadOutcome& loaded) {
+  const auto previous = shared_.settings.current();
+  auto settings =
+      make_run_settings(next.run, config_generation_ + 1, config_.start.state_dir, previous.get(), bound_);
+  auto errors = unresolved_defaults(*settings, *loaded.snapshot);
+  if (!errors.empty()) return errors;
+  auto generation = make_tls_generation(*settings, next.run.tls);
+  if (!generation) return {generation.error().text};
+
+  (*generation)->snapshot = (*generation)->default_snapshot = loaded.snapshot;
+  missing_defaults_.clear();
+  publish(std::move(*generation), loaded);
+  // Settings second: a session that sees a new listener mode finds its SSL_CTX.
+  retired_.push_back(shared_.settings.publish(std::move(settings)));
+  const std::lock_guard lock(facts_mutex_);
+  facts_.config_generation = ++config_generation_;
+  return {};
+}
+
+/// The listeners' SSL_CTXs stay, only the certificates change. A default that has gone is served from the map that
+/// still had it: neither a missing file nor a typing error may leave a listener without a certificate.
+void Reloader::publish_certificates(const certs::LoadOutcome& loaded) {
+  const auto previous = shared_.tls.current();
+  auto generation = std::make_shared<session::TlsGeneration>(*previous);
+  generation->snapshot = loaded.snapshot;
+  auto missing = unresolved_defaults(*shared_.settings.current(), *loaded.snapshot);
+  if (missing.empty()) generation->default_snapshot = loaded.snapshot;
+  if (missing != missing_defaults_) {
+    for (const std::string& sentence : missing) {
+      journal_.note(observe::Level::Error, sentence + "; the certificate that it had before stays in use");
+    }
   }
-  {
-    const std::lock_guard lock(facts_mutex_);
-    facts_.config_generation = settings->generation;
-    facts_.map_version = loaded.snapshot->version();
-    facts_.names = loaded.snapshot->name_count();
-    facts_.certificates = loaded.snapshot->certificate_count();
-  }
-  // Settings last: a session that sees a new listener mode finds its SSL_CTX.
-  retired_.push_back(shared_.tls.publish(std::move(*generation)));
-  if (shared_.settings.current() != settings) retired_.push_back(shared_.settings.publish(std::move(settings)));
-  return true;
+  missing_defaults_ = std::move(missing);
+  publish(std::move(generation), loaded);
+}
+
+void Reloader::publish(std::shared_ptr<session::TlsGeneration> generation, const certs::LoadOutcome& loaded) {
+  retired_.push_back(shared_.tls.publish(std::move(generation)));
+  const std::lock_guard lock(facts_mutex_);
+  facts_.map_version = loaded.snapshot->version();
+  facts_.names = loaded.snapshot->name_count();
+  facts_.certificates = loaded.snapshot->certificate_count();
 }
 
 void Reloader::free_retired() {
   std::erase_if(retired_, [](const auto& generation) { return generation.use_count() <= 1; });
 }
 
-void Reloader::take_faults(const std::vector<certs::Fault>& faults) {
-  std::vector<std::string> lines;
-  for (const certs::Fault& fault : faults) lines.push_back(rendered(fault));
-  std::vector<std::string> before;
-  {
-    const std::lock_guard lock(facts_mutex_);
-    before = std::exchange(facts_.faults, lines);
+void Reloader::report(const certs::LoadOutcome& loaded) {
+  for (const certs::Fault& fault : loaded.faults) {
+    const bool warning = fault.severity == certs::Fault::Severity::Warning;
+    journal_.note(warning ? observe::Level::Warning : observe::Level::Error, rendered(fault));
   }
-  for (std::size_t i = 0; i < faults.size(); ++i) {
-    if (std::find(before.begin(), before.end(), lines[i]) != before.end()) continue;  // said once, not at every sweep
-    const bool warning = faults[i].severity == certs::Fault::Severity::Warning;
-    journal_.note(warning ? observe::Level::Warning : observe::Level::Error, lines[i]);
-  }
+  std::vector<std::string> standing;
+  for (const certs::Fault& fault : loaded.standing) standing.push_back(rendered(fault));
+  const std::lock_guard lock(facts_mutex_);
+  facts_.faults = std::move(standing);
 }
 
 control::ReloadReply Reloader::load_everything() {
@@ -140,48 +174,39 @@ control::ReloadReply Reloader::load_everything() {
   }
   // A broken configuration does not keep renewed certificates from being served.
   const config::Config& next = parsed.config ? *parsed.config : config_;
-  const certs::LoadOutcome loaded = loader_.load(next.run.certificates, uv::wall_time());
-  take_faults(loaded.faults);
-  for (const certs::Fault& fault : loaded.faults) reply.faults.push_back(rendered(fault));
-
+  certs::LoadOutcome loaded = loader_.load(next.run.certificates, uv::wall_time(), on_all_cores);
   if (parsed.config) {
     append(reply.warnings, restart_warnings(config_, *parsed.config, bound_));
-    const auto previous = shared_.settings.current();
-    auto settings = make_run_settings(parsed.config->run, ++config_generation_, config_.start.state_dir,
-                                      previous.get(), bound_);
-    reply.configuration_taken = publish(std::move(settings), parsed.config->run.tls, loaded, reply.errors);
-  } else {
-    (void)publish(shared_.settings.current(), config_.run.tls, loaded, reply.errors);
+    reply.errors = publish_configuration(*parsed.config, loaded);
+    reply.configuration_taken = reply.errors.empty();
+    if (!reply.configuration_taken) {  // then its sources are not taken either
+      loaded = loader_.load(config_.run.certificates, uv::wall_time(), on_all_cores);
+    }
   }
+  report(loaded);
   if (reply.configuration_taken) {
-    config_ = std::move(*parsed.config);
+    config_.run = std::move(parsed.config->run);
     journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  } else if (loaded.anything_changed) {
+    publish_certificates(loaded);
   }
   reply.added = loaded.changes.added;
   reply.removed = loaded.changes.removed;
   reply.renewed = loaded.changes.renewed;
+  reply.faults = facts().faults;
   return reply;
 }
 
 bool Reloader::load_certificates() {
-  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time());
-  std::vector<std::string> errors;
-  auto faults = loaded.faults;
-  bool published = false;
-  if (loaded.anything_changed) {
-    published = publish(shared_.settings.current(), config_.run.tls, loaded, errors);
-    for (const std::string& error : errors) {
-      faults.push_back({certs::Fault::Severity::Error, config_path_, error + "; the previous certificates stay in use"});
-    }
-  }
-  take_faults(faults);
-  if (published) {
-    journal_.note(observe::Level::Info,
-                  fmt::format("certificates reloaded: {} names added, {} removed, {} renewed; map version {}",
-                              loaded.changes.added.size(), loaded.changes.removed.size(), loaded.changes.renewed.size(),
-                              loaded.snapshot->version()));
-  }
-  return published;
+  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time(), on_all_cores);
+  report(loaded);
+  if (!loaded.anything_changed) return false;
+  publish_certificates(loaded);
+  journal_.note(observe::Level::Info,
+                fmt::format("certificates reloaded: {} names added, {} removed, {} renewed; map version {}",
+                            loaded.changes.added.size(), loaded.changes.removed.size(), loaded.changes.renewed.size(),
+                            loaded.snapshot->version()));
+  return true;
 }
 
 void Reloader::submit(std::function<void()> work, std::function<void()> done) {

@@ -63,9 +63,10 @@ class Reloader {
   // On the loading thread:
   control::ReloadReply load_everything();
   bool load_certificates();
-  void take_faults(const std::vector<certs::Fault>& faults);
-  bool publish(std::shared_ptr<const session::RunSettings> settings, const tls::TlsSettings& tls,
-               const certs::LoadOutcome& loaded, std::vector<std::string>& errors);
+  std::vector<std::string> publish_configuration(const config::Config& next, const certs::LoadOutcome& loaded);
+  void publish_certificates(const certs::LoadOutcome& loaded);
+  void publish(std::shared_ptr<session::TlsGeneration> generation, const certs::LoadOutcome& loaded);
+  void report(const certs::LoadOutcome& loaded);
   void free_retired();
 
   std::string config_path_;
@@ -80,6 +81,8 @@ class Reloader {
   certs::Loader loader_;
   std::uint64_t config_generation_ = 0;
   std::vector<std::shared_ptr<const void>> retired_;  // generations that loops may still use; freed here, never there
+
+  std::vector<std::string> missing_defaults_;         // already reported
 
   mutable std::mutex facts_mutex_;
   GenerationFacts facts_;

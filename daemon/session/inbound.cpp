@@ -72,7 +72,8 @@ void Inbound::start_tls() {
   const auto settings = services_.settings.get();
   const ListenerSettings& listener = settings->listeners.at(listener_);
   auto chooser = std::make_shared<certs::Chooser>(generation->snapshot, listener_.text(),
-                                                  listener.default_certificate_at(record_.local.address));
+                                                  listener.default_certificate_at(record_.local.address),
+                                                  generation->default_snapshot);
   stream_ = tls::Stream::server(generation->contexts.at(listener_), std::move(chooser));
   handshake_began_ = services_.loop.now();
   handshake_deadline_ = handshake_began_ + settings->smtp.timeouts.handshake;

@@ -53,6 +53,8 @@ struct RunSettings {
 /// One generation of what handshakes need.
 struct TlsGeneration {
   std::shared_ptr<const certs::Snapshot> snapshot;
+  /// Where the defaults of the listeners are found: `snapshot`, or an older one while a default is missing there.
+  std::shared_ptr<const certs::Snapshot> default_snapshot;
   std::map<Endpoint, std::shared_ptr<const tls::ServerContext>> contexts;  ///< by listening address; none without TLS
 };
 
