@@ -14,7 +14,7 @@ namespace postern::session {
 namespace {
 
 constexpr std::size_t unsent_octets_max = 64 * 1024;  // replies a client does not fetch, before it is not read any more
-constexpr Duration linger = std::chrono::seconds(5);
+constexpr Duration last_words_within = std::chrono::seconds(5);  // for the client to take our last replies
 
 smtp::Smuggling smuggling_for(const smtp::SmtpSettings& settings, const IpAddress& client) {
   const bool exempt = std::any_of(settings.smuggling_exempt.begin(), settings.smuggling_exempt.end(),
@@ -277,8 +277,7 @@ void Inbound::flush() {
 
 void Inbound::update_reading() {
   const bool congested = transaction_ && transaction_->message() != nullptr && transaction_->message()->congested();
-  const bool want = phase_ == Phase::Lingering ||
-                    (wants_input() && !congested && !peer_ended_ && socket_->unsent() <= unsent_octets_max);
+  const bool want = wants_input() && !congested && !peer_ended_ && socket_->unsent() <= unsent_octets_max;
   if (want == reading_) return;
   reading_ = want;
   if (want) {
@@ -289,15 +288,7 @@ void Inbound::update_reading() {
 }
 
 void Inbound::rearm_timer() {
-  std::optional<Instant> next;
-  const auto consider = [&next](std::optional<Instant> deadline) {
-    if (deadline && (!next || *deadline < *next)) next = deadline;
-  };
-  consider(linger_deadline_);
-  if (phase_ == Phase::Talking) {
-    consider(handshake_deadline_);
-    if (smtp_ && !handshake_deadline_) consider(smtp_->deadline());
-  }
+  const auto next = handshake_deadline_ ? handshake_deadline_ : smtp_->deadline();
   if (next) {
     timer_.start_at(*next);
   } else {
@@ -306,22 +297,18 @@ void Inbound::rearm_timer() {
 }
 
 void Inbound::on_timer() {
-  const Instant now = services_.loop.now();
-  if (linger_deadline_ && now >= *linger_deadline_) return close_now(record_.outcome);
-  if (phase_ == Phase::Talking && handshake_deadline_ && now >= *handshake_deadline_) {
+  if (phase_ != Phase::Talking) return;
+  if (handshake_deadline_) {
     record_handshake();
     record_.tls_error = "the handshake took too long";
     return close_now("TLS handshake timed out");
   }
-  if (phase_ == Phase::Talking && smtp_ && !handshake_deadline_) {
-    smtp_->expire(now);
-    pump();
-  }
-  rearm_timer();
+  smtp_->expire(services_.loop.now());
+  pump();
 }
 
 void Inbound::on_bytes(std::string_view bytes) {
-  if (phase_ != Phase::Talking) return;  // lingering: whatever comes is not read as a command any more
+  if (phase_ != Phase::Talking) return;
   if (stream_) {
     stream_->receive(bytes);
   } else {
@@ -335,8 +322,8 @@ void Inbound::on_drained() {
 }
 
 void Inbound::on_end() {
+  if (phase_ != Phase::Talking) return;
   peer_ended_ = true;
-  if (phase_ == Phase::Lingering) return close_now(record_.outcome);
   if (stream_ && !stream_->established()) {
     record_handshake();
     record_.tls_error = "the client closed the connection";
@@ -347,7 +334,7 @@ void Inbound::on_end() {
 }
 
 void Inbound::on_failure(const Error& error) {
-  if (phase_ == Phase::Lingering) return close_now(record_.outcome);
+  if (phase_ != Phase::Talking) return socket_->close();
   if (stream_ && !stream_->established()) {
     record_handshake();
     record_.tls_error = error.text;
@@ -364,8 +351,8 @@ void Inbound::shut_down() {
 }
 
 void Inbound::close_unless_awaiting_outcome() {
-  if (phase_ == Phase::Talking && smtp_ && smtp_->awaiting_outcome()) return;
-  close_now(phase_ == Phase::Talking ? "shutting down" : record_.outcome);
+  if (phase_ != Phase::Talking) return socket_->close();
+  if (!smtp_ || !smtp_->awaiting_outcome()) close_now("shutting down");
 }
 
 void Inbound::close_politely(std::string outcome) {
@@ -375,28 +362,20 @@ void Inbound::close_politely(std::string outcome) {
     if (stream_->established()) stream_->close();
     flush();
   }
-  transaction_.reset();
-  if (peer_ended_) {
-    phase_ = Phase::Closed;
-    record_.outcome = std::move(outcome);
-    socket_->close_when_sent(linger);
-    return;
-  }
-  phase_ = Phase::Lingering;
-  record_.outcome = std::move(outcome);
-  linger_deadline_ = services_.loop.now() + linger;
-  socket_->finish();
-  update_reading();
-  rearm_timer();
+  end(std::move(outcome));
+  socket_->close_when_sent(last_words_within);
 }
 
 void Inbound::close_now(std::string outcome) {
-  if (phase_ == Phase::Closed) return;
-  phase_ = Phase::Closed;
+  end(std::move(outcome));
+  socket_->close();
+}
+
+void Inbound::end(std::string outcome) {
+  phase_ = Phase::Closing;
   record_.outcome = std::move(outcome);
   transaction_.reset();
   timer_.stop();
-  socket_->close();
 }
 
 void Inbound::on_closed() {

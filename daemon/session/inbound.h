@@ -102,13 +102,14 @@ class Inbound : private uv::SocketHandler {
   void update_reading();
   void rearm_timer();
   void on_timer();
-  /// Says what is left to say, then waits a moment for the client's FIN, so that no RST overtakes our last reply.
+  /// Says what is left to say first.
   void close_politely(std::string outcome);
   void close_now(std::string outcome);
+  void end(std::string outcome);
   observe::RecipientRecord transaction_facts();
   void finish_record();
 
-  enum class Phase { Talking, Lingering, Closed };
+  enum class Phase { Talking, Closing };
 
   InboundServices& services_;
   const SessionId id_;
@@ -124,7 +125,6 @@ class Inbound : private uv::SocketHandler {
   std::optional<smtp::ServerSession> smtp_;  // from the start; with implicit TLS, since the handshake
   std::shared_ptr<Transaction> transaction_;
   std::optional<Instant> handshake_deadline_;
-  std::optional<Instant> linger_deadline_;
   Instant accepted_at_;
   Instant handshake_began_{};
   uv::Timer timer_;
