@@ -58,7 +58,7 @@ void SmtpClient::send(std::string_view bytes) {
   }
 }
 
-/// False at the end of the connection.
+/// False when nothing came: the connection has ended.
 bool SmtpClient::receive_some() {
   std::array<char, 16384> buffer{};
   const ssize_t count = ::recv(descriptor_, buffer.data(), buffer.size(), 0);
@@ -73,7 +73,7 @@ bool SmtpClient::receive_some() {
   while (const auto event = stream_->next()) {
     if (const auto* data = std::get_if<tls::Plaintext>(&*event)) plaintext_ += data->bytes;
     if (const auto* failed = std::get_if<tls::TlsFailed>(&*event)) broken("TLS: " + failed->reason);
-    if (std::holds_alternative<tls::PeerClosed>(*event)) return false;
+    if (std::holds_alternative<tls::PeerClosed>(*event)) closed_ = true;
   }
   flush();
   return true;
@@ -84,7 +84,7 @@ std::string SmtpClient::reply() {
   for (;;) {
     const auto end = plaintext_.find('\n');
     if (end == std::string::npos) {
-      if (!receive_some()) return lines;
+      if (closed_ || !receive_some()) return lines;
       continue;
     }
     const std::string line = plaintext_.substr(0, end + 1);

@@ -35,6 +35,7 @@ class SmtpClient {
 
   int descriptor_ = -1;
   std::string plaintext_;
+  bool closed_ = false;  // close_notify was seen
   std::unique_ptr<tls::Stream> stream_;
 };
 
