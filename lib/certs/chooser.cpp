@@ -68,10 +68,12 @@ class IdentityHash {
 
 }  // namespace
 
-Chooser::Chooser(std::shared_ptr<const Snapshot> snapshot, std::string listener, std::string default_certificate)
+Chooser::Chooser(std::shared_ptr<const Snapshot> snapshot, std::string listener, std::string default_certificate,
+                 std::shared_ptr<const Snapshot> default_snapshot)
     : snapshot_(std::move(snapshot)),
       listener_(std::move(listener)),
-      default_certificate_(std::move(default_certificate)) {}
+      default_certificate_(std::move(default_certificate)),
+      default_snapshot_(std::move(default_snapshot)) {}
 
 tls::Choice Chooser::choose(const tls::ClientHello& hello) const noexcept {
   Found found;
@@ -80,7 +82,7 @@ tls::Choice Chooser::choose(const tls::ClientHello& hello) const noexcept {
   if (credential == nullptr) {
     // Either there is no such name, or the client cannot verify the kind of key that it has: then any certificate that
     // it can use is better than none, for an aborted handshake sends most senders back in clear.
-    const Entry* fallback = snapshot_->find_default(default_certificate_);
+    const Entry* fallback = default_snapshot_->find_default(default_certificate_);
     credential = acceptable_of(fallback, hello);
     if (credential != nullptr || found.entry == nullptr) {
       found = {fallback, tls::Match::Default, ""};  // no name has an empty key, not even a host called "default"

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/shared_view.h"
 #include "certs/snapshot.h"
@@ -15,8 +16,12 @@ namespace postern::certs {
 /// Made once for each accepted connection: it pins the snapshot that was current then, until the handshake is over.
 class Chooser : public tls::CredentialSource {
  public:
-  /// `listener` tells listeners apart in ticket identities; `default_certificate` is an id or name in the map.
-  Chooser(std::shared_ptr<const Snapshot> snapshot, std::string listener, std::string default_certificate);
+  /// `listener` tells listeners apart in ticket identities; `default_certificate` is an id or name in
+  /// `default_snapshot`: the map itself, or an older one while the default is missing from the newest.
+  Chooser(std::shared_ptr<const Snapshot> snapshot, std::string listener, std::string default_certificate,
+          std::shared_ptr<const Snapshot> default_snapshot);
+  Chooser(const std::shared_ptr<const Snapshot>& snapshot, std::string listener, std::string default_certificate)
+      : Chooser(snapshot, std::move(listener), std::move(default_certificate), snapshot) {}
 
   tls::Choice choose(const tls::ClientHello& hello) const noexcept override;
 
@@ -24,6 +29,7 @@ class Chooser : public tls::CredentialSource {
   std::shared_ptr<const Snapshot> snapshot_;
   std::string listener_;
   std::string default_certificate_;
+  std::shared_ptr<const Snapshot> default_snapshot_;
 };
 
 }  // namespace postern::certs
