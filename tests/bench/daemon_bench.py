@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""posternd measured from outside, beside the budgets of DESIGN section 8.
+
+    tests/bench/daemon_bench.py [--build DIR] [--only sessions,messages,idle] [--scale 0.2]
+
+Server CPU is utime + stime of the posternd process; the floors (BoringSSL's handshake in memory, and a null responder
+that exchanges the same packets) are measured in the same run, because machines are noisy. Everything happens on
+loopback, in a temporary folder. Figures mean something in an optimized build on a quiet machine.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+NAMES = 1000
+TICK = os.sysconf("SC_CLK_TCK")
+START_LIMIT_SECONDS = 60
+
+
+class Program:
+    """A server that was started here, and what it has used so far."""
+
+    def __init__(self, command, log):
+        self.log_path = log
+        self._log = open(log, "wb")
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    def cpu_seconds(self):
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        fields = stat.rpartition(")")[2].split()  # from the third field on: proc(5)
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def resident_kib(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M).group(1))
+
+    def said(self, pattern):
+        """Waits for a line."""
+        for _ in range(START_LIMIT_SECONDS * 20):
+            found = re.search(pattern, self.log_path.read_text(errors="replace"))
+            if found:
+                return found
+            self.check()
+            time.sleep(0.05)
+        sys.exit(f"{self.process.args[0]} did not say {pattern!r}")
+
+    def answers(self, port):
+        """Waits for a greeting."""
+        for _ in range(START_LIMIT_SECONDS * 20):
+            self.check()
+            try:
+                with socket.create_connection(("127.0.0.1", port), 1) as client:
+                    if client.recv(100).startswith(b"220"):
+                        return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        sys.exit(f"{self.process.args[0]} does not answer on port {port}")
+
+    def check(self):
+        if self.process.poll() is not None:
+            text = self.log_path.read_text(errors="replace")
+            sys.exit(f"{self.process.args[0]} ended with {self.process.returncode}:\n{text[-2000:]}")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+        self._log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Table:
+    """Rows of text under the budgets."""
+
+    def __init__(self):
+        self.rows = [("what", "measured", "budget", "remarks")]
+
+    def add(self, what, measured, budget="", remarks=""):
+        self.rows.append((what, measured, budget, remarks))
+        print(f"  {what}: {measured}  {remarks}", flush=True)
+
+    def __str__(self):
+        widths = [max(len(row[n]) for row in self.rows) for n in range(3)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0])).rstrip() for row in self.rows]
+        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def names():
+    return [f"mx{number}.bench.test" for number in range(NAMES)]
+
+
+def mint(live):
+    """A P-256 certificate of each name, in certbot's layout."""
+
+    def one(name):
+        folder = live / name
+        folder.mkdir(parents=True)
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+             "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-days", "30",
+             "-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem"],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(one, names()))
+
+
+class Bench:
+    def __init__(self, build, folder, scale):
+        self.build, self.folder, self.scale = build, folder, scale
+        self.load = build / "tests/bench/load/bench-load"
+        self.port, self.sink_port = free_port(), free_port()
+        self.store_path = folder / "store"
+        self.starts = 0
+        self.names_file = folder / "names"
+        self.names_file.write_text("\n".join(names()) + "\n")
+
+    def count(self, full):
+        return max(10, int(full * self.scale))
+
+    def configuration(self):
+        path = self.folder / "posternd.toml"
+        path.write_text(f"""\
+hostname  = "mx0.bench.test"
+workers   = 1
+state_dir = "{self.folder}/state"
+control   = "{self.folder}/control"
+
+[[listen]]
+address = ["127.0.0.1:{self.port}"]
+default_certificate = "mx0.bench.test"
+
+[certificates]
+directories = ["{self.folder}/live"]
+
+[limits]
+connections = 19000
+connections_per_address = 19000
+
+[[backend]]
+name    = "sink"
+deliver = "lmtp"
+to      = ["127.0.0.1:{self.sink_port}"]
+
+[[backend]]
+name    = "store"
+deliver = "lmtp"
+to      = ["unix:{self.store_path}"]
+
+[[domain]]
+name    = "sink.test"
+backend = "sink"
+
+[[domain]]
+name    = "store.test"
+backend = "store"
+""")
+        return path
+
+    def server(self, name, *command):
+        self.starts += 1
+        return Program([str(word) for word in command], self.folder / f"{name}-{self.starts}.log")
+
+    def posternd(self):
+        (self.folder / "state").mkdir(exist_ok=True)
+        program = self.server("posternd", self.build / "daemon/posternd", "-c", self.configuration())
+        program.answers(self.port)
+        return program
+
+    def sink(self):
+        program = self.server("sink", self.load, "sink", "--listen", f"127.0.0.1:{self.sink_port}")
+        program.said("listening")
+        return program
+
+    def store(self):
+        program = self.server("store", self.build / "daemon/postern", "store", "--listen", f"unix:{self.store_path}",
+                              "--maildir", self.folder / "mail")
+        program.said("listening")
+        return program
+
+    def drive(self, run, **options):
+        """One run of bench-load, and what it reports."""
+        command = [str(self.load), run]
+        for key, value in {"to": f"127.0.0.1:{self.port}", "names": self.names_file, **options}.items():
+            command += [f"--{key}", str(value)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)} failed: {done.stdout}")
+        return json.loads(done.stdout)
+
+    def cost(self, server, run, **options):
+        """(server CPU in microseconds each, operations a second)"""
+        before = server.cpu_seconds()
+        report = self.drive(run, **options)
+        return (server.cpu_seconds() - before) / report["count"] * 1e6, report["count"] / report["seconds"]
+
+    # What is measured.
+
+    def handshake_floor(self):
+        command = [self.build / "tests/bench/bench-handshake", str(self.count(1000)), "10"]
+        text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return float(re.search(r"BoringSSL alone in memory\s+([\d.]+) us", text).group(1))
+
+    def packet_floor(self):
+        port = free_port()
+        with self.server("responder", self.load, "responder", "--listen", f"127.0.0.1:{port}") as responder:
+            responder.said("listening")
+            return self.cost(responder, "packets", to=f"127.0.0.1:{port}", count=self.count(5000))[0]
+
+    def sessions(self, table):
+        handshake, packets = self.handshake_floor(), self.packet_floor()
+        floor = handshake + packets
+        with self.posternd() as posternd:
+            self.drive("sessions", count=2 * NAMES, tls="yes")  # every key is decoded
+            plain, _ = self.cost(posternd, "sessions", count=self.count(5000))
+            each, rate = self.cost(posternd, "sessions", count=self.count(5000), tls="yes")
+        table.add("a STARTTLS session, server CPU", f"{each:.0f} us", f"{floor + 50:.0f} us",
+                  f"floor {floor:.0f} = handshake {handshake:.0f} + packets {packets:.0f}; {each - floor:+.0f} over it; "
+                  f"{rate:.0f}/s")
+        table.add("a session in clear, server CPU", f"{plain:.0f} us")
+
+    def messages(self, table):
+        with self.sink() as sink, self.store() as store, self.posternd() as posternd:
+            for octets, budget in ((4 * 1024, "80 us"), (100 * 1024, "250 us")):
+                for where, backend, full in (("sink", sink, 20000), ("store", store, 2000)):
+                    for tls in ("yes", "no"):
+                        options = {"octets": octets, "recipient": f"user@{where}.test", "tls": tls}
+                        self.drive("messages", count=20, **options)
+                        backend_before = backend.cpu_seconds()
+                        count = self.count(full if octets < 65536 else full // 4)
+                        each, rate = self.cost(posternd, "messages", count=count, **options)
+                        behind = (backend.cpu_seconds() - backend_before) / count * 1e6
+                        table.add(f"{octets // 1024} KiB {'over TLS' if tls == 'yes' else 'in clear'} into the {where}",
+                                  f"{each:.0f} us", budget if (tls, where) == ("yes", "sink") else "",
+                                  f"{rate:.0f} messages/s; {where} {behind:.0f} us")
+
+    def idle(self, table):
+        count = self.count(5000)
+        for tls, budget in (("no", "3 KiB"), ("yes", "10 KiB")):
+            with self.posternd() as posternd:  # a fresh one: what earlier sessions gave back would hide the cost
+                self.drive("sessions", count=2 * NAMES, tls="yes")
+                before = posternd.resident_kib()
+                command = [self.load, "idle", "--to", f"127.0.0.1:{self.port}", "--count", str(count), "--tls", tls,
+                           "--names", self.names_file]
+                with subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      text=True) as holder:
+                    if holder.stdout.readline() != "ready\n":
+                        sys.exit("the idle sessions could not be opened")
+                    each = (posternd.resident_kib() - before) / count
+                    holder.stdin.close()
+                    holder.stdout.read()
+            table.add(f"an idle session {'under TLS' if tls == 'yes' else 'in clear'}, RSS of {count}",
+                      f"{each:.1f} KiB", budget)
+
+
+def main():
+    default_build = pathlib.Path(__file__).resolve().parents[2] / "build"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--build", type=pathlib.Path, default=default_build)
+    parser.add_argument("--only", default="sessions,messages,idle", help="which measurements, separated by commas")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of operations")
+    arguments = parser.parse_args()
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="postern-bench-"))
+    try:
+        print(f"minting {NAMES} certificates", flush=True)
+        mint(folder / "live")
+        bench = Bench(arguments.build.resolve(), folder, arguments.scale)
+        table = Table()
+        for what in arguments.only.split(","):
+            getattr(bench, what)(table)
+        print(f"\n{table}")
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
