@@ -24,7 +24,8 @@ std::string status_text(const control::StatusReply& status) {
     text += fmt::format("{:<13}{}\n", title, value);
   };
   line("posternd", fmt::format("{}, process {}, running for {}", status.version, status.pid,
-                               readable(std::chrono::seconds(status.uptime_seconds))));
+                               status.uptime_seconds == 0 ? "less than a second"
+                                                          : readable(std::chrono::seconds(status.uptime_seconds))));
   line("workers", fmt::format("{}", status.workers));
   line("sessions", fmt::format("{} open, {} since the start", status.sessions, status.sessions_total));
   line("messages", fmt::format("{} taken since the start", status.messages_total));

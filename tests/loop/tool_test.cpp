@@ -94,6 +94,8 @@ TEST_CASE("the status as text") {
         "generation   2 of the configuration, 5 of the certificate map\n"
         "listener     127.0.0.1:2525  starttls\n"
         "backend      store  unix:/run/store  1 connection, 1 idle\n");
+  status.uptime_seconds = 0;
+  CHECK(tool::status_text(status).starts_with("posternd     0.1.0, process 812, running for less than a second\n"));
   status.backends[0].failures = 2;
   status.backends[0].last_failure = "connection refused";
   status.faults = {"live/a.example/privkey.pem: is not the key of its chain"};
