@@ -11,7 +11,7 @@ namespace postern::config {
 const std::vector<Key>& keys() {
   using enum Change;
   static const std::vector<Key> all{
-      {"hostname", "host name", "the system's", Reload, "the name in greeting, EHLO answer and Received"},
+      {"hostname", "host name", "the name of the system", Reload, "the name in greeting, EHLO answer and Received"},
       {"workers", "integer", "0", Restart, "event loops; 0: one per core"},
       {"state_dir", "path", "\"/var/lib/postern\"", Restart, "lock file and state"},
       {"control", "path", "\"/run/postern/control\"", Restart, "control socket; \"\": none"},
@@ -20,11 +20,11 @@ const std::vector<Key>& keys() {
 
       {"listen.address", "addresses", "required", Restart, "where to listen"},
       {"listen.tls", "choice", "\"starttls\"", Reload, "starttls, implicit or none"},
-      {"listen.hostname", "host name", "hostname", Reload, "this listener's own name"},
+      {"listen.hostname", "host name", "the top-level hostname", Reload, "this listener's own name"},
       {"listen.default_certificate", "string", "required", Reload, "served when the SNI name matches nothing"},
       {"listen.local.ADDRESS.hostname", "host name", "listen.hostname", Reload, "the name at one local address"},
       {"listen.local.ADDRESS.default_certificate", "string", "listen.default_certificate", Reload,
-       "the default at one local address"},
+       "the default certificate at one local address"},
 
       {"certificate.id", "string", "none", Reload, "a name for default_certificate to refer to"},
       {"certificate.names", "names", "those in the certificate", Reload, "host names it is served for"},
@@ -66,7 +66,7 @@ const std::vector<Key>& keys() {
       {"backend.deliver", "choice", "required", Reload, "the protocol: lmtp"},
       {"backend.to", "targets", "required", Reload, "where it listens; tried in order"},
       {"backend.tls", "choice", "none", Reload, "off: plain TCP beyond loopback is meant"},
-      {"backend.timeout", "duration or table", "see below", Reload, "one limit for all, or a table"},
+      {"backend.timeout", "duration or table", "as below", Reload, "one limit for all, or a table"},
       {"backend.timeout.connect", "duration", "\"10s\"", Reload, "connecting"},
       {"backend.timeout.command", "duration", "\"60s\"", Reload, "the answer to a command"},
       {"backend.timeout.after_dot", "duration", "\"5m\"", Reload, "the answers to a message"},
