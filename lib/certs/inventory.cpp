@@ -37,23 +37,57 @@ std::string_view last_part(std::string_view path) { return path.substr(path.rfin
 }  // namespace
 
 Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now) {
-  ++looks_;
-  now_ = now;
-  look_ = Look();
-  visited_.clear();
+  begin_look(now);
   look_at_configuration(settings);
   std::uint32_t order = 0;
   for (const auto& path : settings.maps) look_at_map(path, order++);
   order = 0;
-  for (const auto& path : settings.directories) look_at_folder(path, order++, 0, nullptr);
-  drop_places();
-  drop_items();
-  drop_leaving_names();
+  for (const auto& path : settings.directories) look_at_folder(path, order++, 0, nullptr, Subfolders::All);
+  drop_unwanted();
+  end_look();
   return std::move(look_);
 }
 
+Inventory::Look Inventory::look_again_at(const std::set<std::string>& folders, WallTime now) {
+  begin_look(now);
+  std::vector<Place*> concerned;
+  for (const auto& [key, place] : places_) {
+    const bool map_there = std::any_of(place->folders.begin(), place->folders.end(),
+                                       [&](const std::string& folder) { return folders.contains(folder); });
+    if (map_there || (place->kind == Strength::Directory && folders.contains(place->path))) {
+      concerned.push_back(place.get());
+    }
+  }
+  for (Place* place : concerned) {
+    if (place->kind == Strength::Map) {
+      look_at_map(place->path, place->order);
+    } else {
+      look_at_folder(place->path, place->order, place->depth, place->parent, Subfolders::New);
+    }
+  }
+  end_look();
+  return std::move(look_);
+}
+
+void Inventory::begin_look(WallTime now) {
+  ++looks_;
+  now_ = now;
+  look_ = Look();
+  visited_.clear();
+}
+
+void Inventory::end_look() {
+  drop_gone_folders();
+  drop_missing();
+  drop_leaving_names();
+}
+
+std::string Inventory::place_key(Strength kind, const std::string& path) {
+  return fmt::format("{}:{}", static_cast<int>(kind), path);
+}
+
 Place& Inventory::place(Strength kind, const std::string& path, std::uint32_t order, Place* parent) {
-  auto& known = places_[fmt::format("{}:{}", static_cast<int>(kind), path)];
+  auto& known = places_[place_key(kind, path)];
   if (!known) known = std::make_unique<Place>();
   if (known->order != order) known->state.reset();  // its items get another rank: they are listed again
   known->kind = kind;
@@ -129,6 +163,7 @@ void Inventory::look_at_configuration(const SourceSettings& settings) {
 void Inventory::look_at_map(const std::string& path, std::uint32_t order) {
   Place& map = place(Strength::Map, path, order, nullptr);
   const auto state = files_.state(path);
+  map.folders = folders_of(files_, path);
   if (state && map.state == *state) return;
   std::optional<std::string> error;
   if (!state) {
@@ -198,8 +233,10 @@ void Inventory::declare(ItemId id, Item& item, Ids names, const Ids* elsewhere) 
   look_.renamed.insert(id);
 }
 
-void Inventory::look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent) {
+void Inventory::look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent,
+                               Subfolders which) {
   Place& folder = place(Strength::Directory, path, order, parent);
+  folder.depth = depth;
   if (const auto state = files_.state(path); state && !visited_.emplace(state->device, state->inode).second) return;
   const auto entries = files_.list(path);
   if (!entries) {
@@ -223,11 +260,15 @@ void Inventory::look_at_folder(const std::string& path, std::uint32_t order, uns
     found(folder, std::move(what));
   }
   if (depth == folder_depth_max) return;
-  for (const auto& name : layout.subfolders) look_at_folder(joined(path, name), order, depth + 1, &folder);
+  for (const auto& name : layout.subfolders) {
+    const auto subfolder = joined(path, name);
+    if (which == Subfolders::New && places_.contains(place_key(Strength::Directory, subfolder))) continue;
+    look_at_folder(subfolder, order, depth + 1, &folder, Subfolders::All);
+  }
 }
 
 /// Parents come before their subfolders, since their paths begin alike and are shorter.
-void Inventory::drop_places() {
+void Inventory::drop_gone_folders() {
   for (auto& [key, place] : places_) {
     if (place->wanted_in_look == looks_ || place->parent == nullptr) continue;
     const Place& parent = *place->parent;
@@ -243,50 +284,60 @@ void Inventory::call_again(WallTime since) {
   if (!look_.look_again || at < *look_.look_again) look_.look_again = at;
 }
 
-void Inventory::drop_items() {
-  const auto root_of = [](const Place* place) {
+void Inventory::remove(std::map<ItemId, Item>::iterator& item) {
+  look_.removed.push_back(item->first);
+  look_.renamed.erase(item->first);
+  leaving_.erase(item->first);
+  ids_.erase(item->second.key);
+  item = items_.erase(item);
+}
+
+/// Whole sources that the operator took out of the settings; then folders that have gone, once they hold nothing.
+void Inventory::drop_unwanted() {
+  const auto unwanted = [&](const Place* place) {
     while (place->parent != nullptr) place = place->parent;
-    return place;
+    return place->wanted_in_look != looks_;
   };
+  if (std::none_of(places_.begin(), places_.end(),
+                   [&](const auto& place) { return place.second->wanted_in_look != looks_; })) {
+    return;
+  }
+  std::set<const Place*> used;
   for (auto item = items_.begin(); item != items_.end();) {
-    const Place* place = item->second.place;
-    const bool missing = item->second.seen_in_look < place->listed_in_look;
-    bool remove = false;
-    if (root_of(place)->wanted_in_look != looks_) {
-      remove = true;  // the operator took the whole source out of the configuration
-    } else if (missing && place->kind == Strength::Configuration) {
-      remove = true;
-    } else if (!missing) {
-      item->second.missing_since.reset();
-    } else if (!item->second.missing_since || *item->second.missing_since > now_) {
-      item->second.missing_since = now_;
-      call_again(now_);
-    } else if (now_ - *item->second.missing_since >= Loader::removal_delay) {
-      remove = true;
-    } else {
-      call_again(*item->second.missing_since);
-    }
-    if (!remove) {
-      ++item;
+    if (unwanted(item->second.place)) {
+      remove(item);
       continue;
     }
-    look_.removed.push_back(item->first);
-    look_.renamed.erase(item->first);
-    leaving_.erase(item->first);
-    ids_.erase(item->second.key);
-    item = items_.erase(item);
+    for (const Place* place = item->second.place; place != nullptr; place = place->parent) used.insert(place);
+    ++item;
   }
-  const bool any_left = std::any_of(places_.begin(), places_.end(),
-                                    [&](const auto& place) { return place.second->wanted_in_look != looks_; });
-  if (!any_left) return;
-  std::set<const Place*> used;
-  for (const auto& [id, item] : items_) {
-    for (const Place* place = item.place; place != nullptr; place = place->parent) used.insert(place);
-  }
-  // Subfolders that have gone; the other way round, so that none outlives the parent that it points to.
+  // The other way round, so that no folder outlives the parent that it points to.
   for (auto place = places_.end(); place != places_.begin();) {
     --place;
     if (place->second->wanted_in_look != looks_ && !used.contains(place->second.get())) place = places_.erase(place);
+  }
+}
+
+void Inventory::drop_missing() {
+  for (auto at = items_.begin(); at != items_.end();) {
+    Item& item = at->second;
+    const bool missing = item.seen_in_look < item.place->listed_in_look;
+    if (missing && item.place->kind == Strength::Configuration) {
+      remove(at);
+      continue;
+    }
+    if (!missing) {
+      item.missing_since.reset();
+    } else if (!item.missing_since || *item.missing_since > now_) {
+      item.missing_since = now_;
+      call_again(now_);
+    } else if (now_ - *item.missing_since >= Loader::removal_delay) {
+      remove(at);
+      continue;
+    } else {
+      call_again(*item.missing_since);
+    }
+    ++at;
   }
 }
 

@@ -31,11 +31,13 @@ struct Place {
   Strength kind = Strength::Directory;  ///< the configuration, a map, or a folder
   std::string path;
   std::uint32_t order = 0;
+  unsigned depth = 0;                   ///< of a folder, below the one in the settings
   Place* parent = nullptr;              ///< of a folder in a folder
   std::uint64_t wanted_in_look = 0;     ///< when the settings, or the folder around it, had it last
   std::uint64_t listed_in_look = 0;     ///< when its items were found out in full last
   std::set<std::string> listing;        ///< of a folder, then
   std::optional<FileState> state;       ///< of a map, when it was read last
+  std::vector<std::string> folders;     ///< of a map: those of the file and of what it links to
   std::vector<Fault> faults;
 };
 
@@ -52,6 +54,8 @@ class Inventory {
     std::size_t files_read = 0;
   };
   Look look(const SourceSettings& settings, WallTime now);
+  /// Lists only these folders anew, and maps in them. Everything else is taken to be as it was.
+  Look look_again_at(const std::set<std::string>& folders, WallTime now);
 
   std::map<ItemId, Item>& items() { return items_; }
   const std::map<ItemId, Item>& items() const { return items_; }
@@ -64,15 +68,21 @@ class Inventory {
     std::string stem, id, label, distinction;
   };
 
+  static std::string place_key(Strength kind, const std::string& path);
   Place& place(Strength kind, const std::string& path, std::uint32_t order, Place* parent);
   void look_at_configuration(const SourceSettings& settings);
   void look_at_map(const std::string& path, std::uint32_t order);
   void take_map(Place& map, const FileContents& contents);
-  void look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent);
+  enum class Subfolders { All, New };
+  void look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent, Subfolders which);
   Item& found(Place& place, Found what);
   void declare(ItemId id, Item& item, std::vector<NameIndex::Id> names, const std::vector<NameIndex::Id>* elsewhere);
-  void drop_places();
-  void drop_items();
+  void begin_look(WallTime now);
+  void end_look();
+  void drop_gone_folders();
+  void drop_unwanted();
+  void drop_missing();
+  void remove(std::map<ItemId, Item>::iterator& item);
   void drop_leaving_names();
   void call_again(WallTime since);
   void set_faults(Place& place, std::vector<Fault> faults);

@@ -27,6 +27,12 @@ class ItemReader {
     for (const auto& path : item_.files) reading_.seen.push_back(look_at(files_, path));
     if (reading_.seen == item_.seen) return {};
     reading_.changed = true;
+    for (const auto& path : item_.files) {
+      for (auto& folder : folders_of(files_, path)) {
+        auto& known = reading_.folders;
+        if (std::find(known.begin(), known.end(), folder) == known.end()) known.push_back(std::move(folder));
+      }
+    }
     if (!read_files()) return std::move(reading_);
     if (item_.form == Form::Pair) {
       add(tls::make_credential(texts_[0], item_.files[0], texts_[1], item_.files[1]));
@@ -90,6 +96,18 @@ class ItemReader {
 }  // namespace
 
 Reading read_item(FileSource& files, const Item& item) { return ItemReader(files, item).read(); }
+
+std::vector<std::string> folders_of(FileSource& files, const std::string& path) {
+  const auto parent = [](const std::string& of) {
+    const auto slash = of.rfind('/');
+    return slash == std::string::npos ? std::string(".") : slash == 0 ? std::string("/") : of.substr(0, slash);
+  };
+  std::vector<std::string> folders{parent(path)};
+  if (const auto target = files.link_target(path)) {
+    folders.push_back(parent(target->starts_with('/') ? *target : folders[0] + '/' + *target));
+  }
+  return folders;
+}
 
 bool same_chain(const tls::Credential& a, const tls::Credential& b) {
   const auto octets = [](const bssl::UniquePtr<CRYPTO_BUFFER>& buffer) {

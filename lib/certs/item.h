@@ -57,6 +57,7 @@ struct Item {
 
   // What its files gave:
   std::vector<Seen> seen;                ///< one for each file; empty before the first reading
+  std::vector<std::string> folders;      ///< those of its files and of what they link to
   std::vector<CredentialPtr> good;       ///< the last that could be used
   std::vector<Fault> problems;           ///< with the files as they are now
   std::vector<Fault> faults;             ///< all that is wrong with it, as reported
@@ -65,6 +66,7 @@ struct Item {
 struct Reading {
   bool changed = false;                  ///< false: the files are those of the last reading, and nothing else is set
   std::vector<Seen> seen;
+  std::vector<std::string> folders;
   std::vector<CredentialPtr> credentials;
   std::vector<Fault> problems;           ///< why there are none, or not all
   std::size_t files_read = 0;
@@ -72,6 +74,9 @@ struct Reading {
 
 /// Looks at the files of an item and reads them if one has changed. Does not touch the item.
 Reading read_item(FileSource& files, const Item& item);
+
+/// The folders in which a change may concern the file: its own, and that of its target when it is a link.
+std::vector<std::string> folders_of(FileSource& files, const std::string& path);
 
 /// Whether two chains are the same octet for octet (then the keys are equal too, since they match the leaf).
 bool same_chain(const tls::Credential& a, const tls::Credential& b);

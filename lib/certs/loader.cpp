@@ -22,12 +22,6 @@ namespace {
 
 constexpr std::size_t items_a_task = 64;  // so that handing out tasks costs nothing beside doing them
 
-std::string_view folder_of(std::string_view path) {
-  const auto slash = path.rfind('/');
-  if (slash == std::string_view::npos) return ".";
-  return slash == 0 ? path.substr(0, 1) : path.substr(0, slash);
-}
-
 }  // namespace
 
 void run_inline(Tasks& tasks) {
@@ -40,8 +34,13 @@ struct Loader::State {
 
   LoadOutcome load(const SourceSettings& settings, WallTime at, const Executor& executor);
 
-  void take_declared(const SourceSettings& settings, bool maps_changed);
-  void read_items(const Executor& executor);
+  LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime at, const Executor& executor);
+
+  enum class Declared { AsBefore, Changed };
+  void begin(WallTime at);
+  LoadOutcome finish(Inventory::Look look, Declared names, const std::set<std::string>* only, const Executor& executor);
+  void remake_declared();
+  void read_items(const std::set<std::string>* only, const Executor& executor);
   void take(ItemId id, Item& item, Reading reading);
   void pass_validity_bounds();
   void claim(ItemId id, Item& item);
@@ -76,18 +75,41 @@ struct Loader::State {
 };
 
 LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor) {
+  begin(at);
+  auto look = inventory.look(settings, now);
+  const bool other_names = settings.names != names_mode ||
+                           (settings.names == Names::Declared && settings.declared != domain_names);
+  if (other_names) {
+    names_mode = settings.names;
+    domain_names = names_mode == Names::Declared ? settings.declared : std::vector<DnsName>();
+  }
+  return finish(std::move(look), other_names ? Declared::Changed : Declared::AsBefore, nullptr, executor);
+}
+
+LoadOutcome Loader::State::load_changed(const std::vector<std::string>& folders, WallTime at,
+                                        const Executor& executor) {
+  begin(at);
+  const std::set<std::string> only(folders.begin(), folders.end());
+  return finish(inventory.look_again_at(only, now), Declared::AsBefore, &only, executor);
+}
+
+void Loader::State::begin(WallTime at) {
   now = at;
   outcome = LoadOutcome();
   to_claim.clear();
-  auto look = inventory.look(settings, now);
+}
+
+LoadOutcome Loader::State::finish(Inventory::Look look, Declared names, const std::set<std::string>* only,
+                                  const Executor& executor) {
   outcome.files_read = look.files_read;
   outcome.look_again = look.look_again;
   outcome.faults = std::move(look.new_faults);
   to_claim = std::move(look.renamed);
   for (const auto id : look.removed) claims.remove(id);
   ids_changed = !look.removed.empty();
-  take_declared(settings, look.maps_changed || !look.removed.empty());
-  read_items(executor);
+  const bool maps_may_declare = names_mode == Names::Declared && (look.maps_changed || !look.removed.empty());
+  if (names == Declared::Changed || maps_may_declare) remake_declared();
+  read_items(only, executor);
   pass_validity_bounds();
   for (const auto id : to_claim) claim(id, inventory.items().at(id));
   if (ids_changed) remake_ids();
@@ -101,26 +123,20 @@ LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, con
   return std::move(outcome);
 }
 
-/// Keeps the set of declared names; when it is another one now, what folders may claim is too.
-void Loader::State::take_declared(const SourceSettings& settings, bool maps_changed) {
-  const bool same_names = settings.declared == domain_names;
-  if (settings.names == names_mode && (names_mode == Names::All || (same_names && !maps_changed))) return;
-  names_mode = settings.names;
-  domain_names.clear();
+/// Other names are declared than before, so that folders may claim others.
+void Loader::State::remake_declared() {
   declared.clear();
   declared_below.clear();
-  if (names_mode == Names::Declared) {
-    domain_names = settings.declared;
-    for (const auto& name : domain_names) declared.insert(claims.intern(name.text()));
-    for (const auto& [id, item] : inventory.items()) {
-      if (item.place->kind == Strength::Map) declared.insert(item.declared.begin(), item.declared.end());
-    }
-    for (const auto id : declared) {
-      const auto key = claims.key(id);
-      const auto dot = key.find('.');
-      if (key.front() != '*' && dot != 0 && dot != std::string_view::npos) {
-        declared_below[key.substr(dot + 1)].push_back(id);
-      }
+  for (const auto& name : domain_names) declared.insert(claims.intern(name.text()));
+  for (const auto& [id, item] : inventory.items()) {
+    if (names_mode != Names::Declared) break;
+    if (item.place->kind == Strength::Map) declared.insert(item.declared.begin(), item.declared.end());
+  }
+  for (const auto id : declared) {
+    const auto key = claims.key(id);
+    const auto dot = key.find('.');
+    if (key.front() != '*' && dot != 0 && dot != std::string_view::npos) {
+      declared_below[key.substr(dot + 1)].push_back(id);
     }
   }
   for (const auto& [id, item] : inventory.items()) {
@@ -128,7 +144,8 @@ void Loader::State::take_declared(const SourceSettings& settings, bool maps_chan
   }
 }
 
-void Loader::State::read_items(const Executor& executor) {
+/// `only`: items that have to do with these folders; null: all.
+void Loader::State::read_items(const std::set<std::string>* only, const Executor& executor) {
   struct Job {
     ItemId id;
     Item* item;
@@ -136,7 +153,11 @@ void Loader::State::read_items(const Executor& executor) {
   };
   std::vector<Job> jobs;
   for (auto& [id, item] : inventory.items()) {
-    if (!item.missing_since) jobs.push_back({id, &item, {}});
+    if (item.missing_since) continue;
+    const bool concerned = only == nullptr || item.seen.empty() ||
+                           std::any_of(item.folders.begin(), item.folders.end(),
+                                       [&](const std::string& folder) { return only->contains(folder); });
+    if (concerned) jobs.push_back({id, &item, {}});
   }
   Tasks tasks;
   for (std::size_t begin = 0; begin < jobs.size(); begin += items_a_task) {
@@ -154,6 +175,7 @@ void Loader::State::read_items(const Executor& executor) {
 
 void Loader::State::take(ItemId id, Item& item, Reading reading) {
   item.seen = std::move(reading.seen);
+  item.folders = std::move(reading.folders);
   item.problems = std::move(reading.problems);
   bool same = reading.credentials.size() == item.good.size();
   for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_chain(*reading.credentials[i], *item.good[i]);
@@ -367,22 +389,17 @@ LoadOutcome Loader::load(const SourceSettings& settings, WallTime now, const Exe
   return state_->load(settings, now, executor);
 }
 
+LoadOutcome Loader::load_changed(const std::vector<std::string>& folders, WallTime now, const Executor& executor) {
+  return state_->load_changed(folders, now, executor);
+}
+
 std::vector<std::string> Loader::watched_directories() const {
   std::set<std::string> folders;
-  const auto add = [&](const std::string& path) {
-    std::string folder(folder_of(path));
-    if (const auto target = state_->files->link_target(path)) {
-      folders.emplace(folder_of(target->starts_with('/') ? *target : folder + '/' + *target));
-    }
-    folders.insert(std::move(folder));
-  };
   for (const auto& [key, place] : state_->inventory.places()) {
     if (place->kind == Strength::Directory) folders.insert(place->path);
-    if (place->kind == Strength::Map) add(place->path);
+    folders.insert(place->folders.begin(), place->folders.end());
   }
-  for (const auto& [id, item] : state_->inventory.items()) {
-    for (const auto& file : item.files) add(file);
-  }
+  for (const auto& [id, item] : state_->inventory.items()) folders.insert(item.folders.begin(), item.folders.end());
   return {folders.begin(), folders.end()};
 }
 

@@ -85,6 +85,11 @@ class Loader {
 
   /// Looks at everything that the settings name. A removal counts when it is seen in two looks `removal_delay` apart.
   LoadOutcome load(const SourceSettings& settings, WallTime now, const Executor& executor = run_inline);
+  /// Looks only at what is in these folders, of those that watched_directories() gave, and at what is to be decided by
+  /// now; with the settings of the last load(). What it costs does not depend on how many certificates there are, but
+  /// for one walk through memory.
+  LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime now,
+                           const Executor& executor = run_inline);
   static constexpr std::chrono::seconds removal_delay{2};
 
   /// Directories whose changes (inotify) call for a load(): of the sources and of link targets, as of the last load.

@@ -548,3 +548,55 @@ TEST_CASE("folders and files to be watched") {
   bench.load();
   CHECK(bench.loader.watched_directories() == Strings{"/etc", "/live", "/live/a.example", "/ssl"});
 }
+
+TEST_CASE("a look at folders where something happened finds what a whole load would, and reads nothing else") {
+  Bench bench;
+  for (const char* name : {"a.example", "b.example", "c.example"}) {
+    bench.files.put_pair(fmt::format("/live/{}", name), issue({name}));
+  }
+  bench.files.put("/etc/map", "m.example /ssl/m.pem\n");
+  bench.files.put("/ssl/m.pem", issue({"m.example"}).combined_pem());
+  bench.settings.directories = {"/live"};
+  bench.settings.maps = {"/etc/map"};
+  bench.load();
+  bench.files.reads();
+  const auto look_at = [&](Strings folders) { bench.last = bench.loader.load_changed(folders, bench.now); };
+
+  look_at({});
+  CHECK_FALSE(bench.last.anything_changed);
+  CHECK(bench.last.snapshot->name_count() == 4);
+
+  SECTION("renewals, only where it was told") {
+    bench.files.put_pair("/live/a.example", issue({"a.example"}));
+    bench.files.put_pair("/live/b.example", issue({"b.example"}));
+    look_at({"/live/a.example"});
+    CHECK(bench.last.changes.renewed == Strings{"a.example"});
+    CHECK(bench.last.files_read == 2);
+    bench.load();
+    CHECK(bench.last.changes.renewed == Strings{"b.example"});
+  }
+  SECTION("a new folder") {
+    bench.files.put_pair("/live/d.example", issue({"d.example"}));
+    look_at({"/live"});
+    CHECK(bench.last.changes.added == Strings{"d.example"});
+    CHECK(bench.last.files_read == 2);
+  }
+  SECTION("a folder that is gone, by two such looks") {
+    bench.files.remove("/live/a.example");
+    look_at({"/live"});
+    REQUIRE(bench.last.look_again);
+    bench.now += 2 * second;
+    look_at({});
+    CHECK(bench.last.changes.removed == Strings{"a.example"});
+    CHECK(bench.load().snapshot->name_count() == 3);
+  }
+  SECTION("a map, and a file that a map names") {
+    bench.files.put("/etc/map", "m.example /ssl/m.pem\nn.example /ssl/m.pem\n");
+    look_at({"/etc"});
+    CHECK(bench.last.changes.added == Strings{"n.example"});
+    bench.files.put("/ssl/m.pem", issue({"m.example"}).combined_pem());
+    look_at({"/ssl"});
+    CHECK(bench.last.changes.renewed.size() == 2);
+    CHECK(bench.last.files_read == 1);
+  }
+}
