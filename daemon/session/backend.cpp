@@ -31,6 +31,7 @@ class Backend::WithinCall {
 Backend::Backend(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, const Backends::Options& options,
                  delivery::BackendSettings settings, std::function<void()> on_empty)
     : loop_(loop),
+      journal_(journal),
       options_(options),
       settings_(std::move(settings)),
       on_empty_(std::move(on_empty)),
@@ -128,7 +129,7 @@ void Backend::conclude(TaskId id) {
     found->second.ending = true;
     return watch(id, loop_.now());
   }
-  const std::shared_ptr<OutboundTask> task = std::move(found->second.task);
+  const auto task = std::move(found->second.task);
   const auto target = target_name(found->second);
   const auto otherwise = std::move(found->second.otherwise);
   erase(id);
@@ -153,7 +154,7 @@ void Backend::erase(TaskId id) {
   deadlines_.erase({found->second.timer, id});
   tasks_.erase(found);
   if (id == greeting) greet_later();
-  if (tasks_.empty()) on_empty_();
+  if (retired_ && tasks_.empty()) on_empty_();
 }
 
 void Backend::take_lease_away(TaskId id) {
@@ -190,20 +191,30 @@ void Backend::on_lost(TaskId id, const Loss& loss) {
   if (found == tasks_.end()) return;
   auto& running = found->second;
   running.task->on_lost(&loss.failed);
+  if (loss.was_kept && !loss.failed.answered_anything && !running.retried_fresh && !running.ending) {
+    // The backend may have closed it at any time while it was idle: that says nothing about the backend.
+    running.retried_fresh = true;
+    running.stage = Stage::Seeking;
+    return seek(id, BackendTarget::Freshness::Fresh);
+  }
+  // Failures to connect are the target's own to report: once, not for each who waited for it.
+  if (loss.was_ready) warn(running, fmt::format("failed at {}: {}", to_string(loss.failed.stage), loss.failed.error.text));
   if (std::exchange(running.stage, Stage::Seeking) == Stage::Late) return conclude_late(id);
   if (running.ending) return;
   if (!running.task->may_start_again()) return conclude(id);
-  if (loss.was_kept && !loss.failed.answered_anything && !std::exchange(running.retried_fresh, true)) {
-    // The backend may have closed it at any time while it was idle: that says nothing about the backend.
-    return seek(id, BackendTarget::Freshness::Fresh);
-  }
   ++running.target;
   seek(id, BackendTarget::Freshness::Any);
 }
 
+void Backend::warn(const Running& running, std::string_view trouble) const {
+  journal_.note(observe::Level::Warning, fmt::format("backend {}: {}", target_name(running), trouble));
+}
+
 void Backend::on_greeted(const smtp::PeerExtensions& extensions) { offered_ = extensions; }
 
-void Backend::on_empty() { on_empty_(); }
+void Backend::on_empty() {
+  if (retired_) on_empty_();
+}
 
 // --- time ---
 
@@ -222,7 +233,7 @@ void Backend::expired() {
     deadlines_.erase(deadlines_.begin());
     if (tasks_.contains(id)) {
       out_of_time(id);
-    } else {
+    } else if (!offered_) {
       greet();
     }
   }
@@ -236,12 +247,16 @@ void Backend::out_of_time(TaskId id) {
     return conclude_late(id);
   }
   if (!running.ending && running.task->awaits_outcome()) {
+    warn(running, "no answer to the final dot in time");
     read_on(id);
     // A copy: the callback may cancel what it is called for.
     const auto otherwise = running.otherwise;
     return running.task->conclude(target_name(running), otherwise);
   }
-  if (!running.ending && running.stage == Stage::Waiting) running.otherwise = smtp::replies::backend_busy;
+  if (!running.ending && running.stage == Stage::Waiting) {
+    warn(running, "no connection was free in time");
+    running.otherwise = smtp::replies::backend_busy;
+  }
   take_lease_away(id);
   conclude(id);
 }

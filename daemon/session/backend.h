@@ -79,6 +79,7 @@ class Backend final : private BackendTarget::Borrower {
   void conclude(TaskId id);
   void conclude_late(TaskId id);
   std::string target_name(const Running& running) const;
+  void warn(const Running& running, std::string_view trouble) const;
   void erase(TaskId id);
   void take_lease_away(TaskId id);
   void read_on(TaskId id);
@@ -89,6 +90,7 @@ class Backend final : private BackendTarget::Borrower {
   void greet_later();
 
   uv::Loop& loop_;
+  Journal& journal_;
   const Backends::Options& options_;
   const delivery::BackendSettings settings_;
   std::function<void()> on_empty_;

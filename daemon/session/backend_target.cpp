@@ -107,9 +107,10 @@ void BackendTarget::release(delivery::ConnectionId id) {
 }
 
 void BackendTarget::wake(std::optional<delivery::WaiterId> waiter) {
-  if (!waiter) return;
-  const auto task = waiting_.at(*waiter);
-  waiting_.erase(*waiter);
+  const auto found = waiter ? waiting_.find(*waiter) : waiting_.end();
+  if (found == waiting_.end()) return;  // dropped while others were woken
+  const auto task = found->second;
+  waiting_.erase(found);
   borrower_.on_turn(task);
 }
 

@@ -442,6 +442,7 @@ TEST_CASE("a backend that fails before the message was begun: the next target ta
   CHECK(worker.deliver_and_finish({to("bob")}).codes() == std::vector{250});
   CHECK(first.messages.empty());
   CHECK(second.messages.size() == 1);
+  CHECK(worker.notes.has("backend store " + first.target() + ": failed at "));
 }
 
 TEST_CASE("with no other target it is 451 4.4.2") {
