@@ -19,7 +19,9 @@ enum class Smuggling {
 struct ServerLimits {
   std::uint64_t message_octets_max = 50'000'000;  ///< also what SIZE announces (RFC 1870)
   std::size_t recipients_max = 1000;              ///< accepted recipients in one transaction
-  std::size_t errors_max = 20;                    ///< since the last accepted message; then `421` and the end
+  /// Since the last accepted message; the next command then gets `421` and the session ends. A recipient that is refused
+  /// for good counts a tenth of an error: a list server with a few stale addresses is no attacker.
+  std::size_t errors_max = 20;
   std::size_t commands_max = 10'000;              ///< since the last accepted message; then `421` and the end
   std::size_t command_line_octets_max = 2048;     ///< including CRLF; RFC 5321 section 4.5.3.1.4 asks for 512 at least
   std::size_t text_line_octets_max = 0;           ///< a line of a message; 0 = no limit but the message's own
