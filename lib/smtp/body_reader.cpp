@@ -1,6 +1,8 @@
 #include "smtp/body_reader.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/text.h"
 
@@ -36,20 +38,20 @@ std::string_view BodyReader::read(std::string_view& input) {
   while (!at_end_ && !input.empty()) {
     const auto count = pass_unchanged(input);
     if (count > 0) {
-      const auto piece = give(input.substr(0, count));
+      const auto piece = input.substr(0, count);
       input.remove_prefix(count);
-      if (!piece.empty()) return piece;
+      if (!fault_) return piece;
       continue;
     }
     const auto judged = judge_front(input);
     if (!judged) break;
-    if (!judged->empty()) return *judged;
+    if (!judged->empty() && !fault_) return *judged;
   }
   return {};
 }
 
 /// How many octets at the front of `input` are given out as they are. Behind a fault, everything that is neither the
-/// end of data nor a stuffed dot passes here (and give() drops it).
+/// end of data nor a stuffed dot passes here (and read() drops it).
 std::size_t BodyReader::pass_unchanged(std::string_view input) {
   for (std::size_t at = 0;;) {
     if (at < input.size() && input[at] == '.' && position_ != Position::MidLine) return at;
@@ -113,12 +115,12 @@ std::optional<std::string_view> BodyReader::judge_dot(std::string_view& input) {
   position_ = Position::MidLine;
   if (!is_text) return std::string_view();
   add_to_line(dot);
-  return give(dot);
+  return dot;
 }
 
 std::string_view BodyReader::put_instead(std::string_view& input, std::string_view replacement) {
   input.remove_prefix(1);
-  return give(replacement);
+  return replacement;
 }
 
 void BodyReader::add_to_line(std::string_view text) {
@@ -129,16 +131,30 @@ void BodyReader::add_to_line(std::string_view text) {
       ++name_octets_matched_;
     }
   }
-  line_octets_ += text.size();
-  const std::size_t line_end_octets = 2;
-  if (rules_.text_line_octets_max > 0 && line_octets_ + line_end_octets > rules_.text_line_octets_max) {
-    fail(Fault::LineTooLong);
+  count(text.size());
+}
+
+/// Of two limits the one that was reached first is told, however the input was cut.
+void BodyReader::count(std::size_t text_octets) {
+  constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
+  constexpr std::uint64_t line_end_octets = 2;
+  const auto room = [](std::uint64_t max, std::uint64_t used) { return max > used ? max - used : 0; };
+  const auto message_room = room(rules_.message_octets_max, octets_);
+  const auto line_room = rules_.text_line_octets_max == 0
+                             ? no_limit
+                             : room(rules_.text_line_octets_max, line_octets_ + line_end_octets);
+  if (text_octets > std::min(message_room, line_room)) {
+    fail(message_room <= line_room ? Fault::TooLarge : Fault::LineTooLong);
   }
+  octets_ += text_octets;
+  line_octets_ += text_octets;
 }
 
 void BodyReader::end_line(Position next) {
   if (in_header_ && line_octets_ == 0) in_header_ = false;
   if (in_header_ && name_octets_matched_ == hop_field.size() && ++hops_ > hops_max) fail(Fault::TooManyHops);
+  octets_ += 2;
+  if (octets_ > rules_.message_octets_max) fail(Fault::TooLarge);
   line_octets_ = 0;
   name_octets_matched_ = 0;
   position_ = next;
@@ -146,12 +162,6 @@ void BodyReader::end_line(Position next) {
 
 void BodyReader::fail(Fault fault) {
   if (!fault_) fault_ = fault;
-}
-
-std::string_view BodyReader::give(std::string_view piece) {
-  octets_ += piece.size();
-  if (octets_ > rules_.message_octets_max) fail(Fault::TooLarge);
-  return fault_ ? std::string_view() : piece;
 }
 
 }  // namespace postern::smtp

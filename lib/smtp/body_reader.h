@@ -46,7 +46,7 @@ class BodyReader {
   /// The first thing that is wrong with the message, as soon as it is known.
   std::optional<Fault> fault() const { return fault_; }
 
-  /// Given out so far.
+  /// Of the message so far, as given out.
   std::uint64_t octets() const { return octets_; }
 
  private:
@@ -58,9 +58,9 @@ class BodyReader {
   std::optional<std::string_view> judge_dot(std::string_view& input);
   std::string_view put_instead(std::string_view& input, std::string_view replacement);
   void add_to_line(std::string_view text);
+  void count(std::size_t text_octets);
   void end_line(Position next);
   void fail(Fault fault);
-  std::string_view give(std::string_view piece);
 
   BodyRules rules_;
   std::uint64_t octets_ = 0;

@@ -156,3 +156,10 @@ TEST_CASE("a message that has been received too often goes in a loop (RFC 5321 6
   CHECK(read_in_steps(rejecting, hops + "\r\nReceived:x\r\n.\r\n", 1).fault == std::nullopt);
   CHECK(read_in_steps(rejecting, hops + "X-Received:x\r\nReceivedx:\r\n Received:\r\n\r\n.\r\n", 3).fault == std::nullopt);
 }
+
+TEST_CASE("of two limits the one that was reached first is told, however the input was cut") {
+  const BodyRules rules{Smuggling::Reject, 20, 10};
+  CHECK(read(rules, "12345678\r\n12345678\r\n123456789\r\n.\r\n") == bad(Fault::TooLarge));
+  CHECK(read(rules, "12345678\r\n123456789012345678\r\n.\r\n") == bad(Fault::LineTooLong));
+  CHECK(read(rules, "12345678\r\n123456789\r\n.\r\n") == bad(Fault::LineTooLong));
+}
