@@ -46,20 +46,26 @@ run() {
   return "$status"
 }
 
-# build DIR CXX [MESON OPTION...]
-build() {
+# configure DIR CXX [MESON OPTION...]
+configure() {
   tree=$1
   compiler=$2
   shift 2
   mkdir -p "$tree"
   say "$tree: configuring with $compiler"
   if [ -e "$tree/build.ninja" ]; then
-    run "$tree/check-setup.log" meson configure "$tree" "$@" || give_up "$tree/check-setup.log"
+    run "$tree/check-setup.log" meson setup --reconfigure "$tree" "$@" || give_up "$tree/check-setup.log"
   else
     run "$tree/check-setup.log" env CXX="$compiler" meson setup "$tree" "$@" || give_up "$tree/check-setup.log"
   fi
+}
+
+# compile DIR [TARGET...]
+compile() {
+  tree=$1
+  shift
   say "$tree: compiling"
-  run "$tree/check-compile.log" ninja -C "$tree" || give_up "$tree/check-compile.log"
+  run "$tree/check-compile.log" ninja -C "$tree" "$@" || give_up "$tree/check-compile.log"
   rm -rf "$tree/junit"
   mkdir -p "$tree/junit"
 }
@@ -69,6 +75,17 @@ give_up() {
   say "this failed; the whole log is $1"
   echo "0 passed, 1 failed"
   exit 1
+}
+
+# programs_of TREE SUITE: the programs of a suite as ninja knows them, so that nothing else need be compiled.
+programs_of() {
+  meson introspect "$1" --tests | "$python" -c '
+import json, os, sys
+build, suite = os.path.realpath(sys.argv[1]), sys.argv[2]
+for test in json.load(sys.stdin):
+    if "postern:" + suite in test["suite"]:
+        print(os.path.relpath(test["cmd"][0], build))
+' "$1" "$2"
 }
 
 # programs TREE SUITE...: the Catch2 programs. What failed is found in the results afterwards.
@@ -95,11 +112,13 @@ system_tests() {
 sh packaging/deps.sh tests
 
 export PYTHONDONTWRITEBYTECODE=1
-build build g++
+configure build g++
+compile build
 programs build unit transcripts loop
 system_tests build
 
-build build-asan clang++ -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true
+configure build-asan clang++ -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true
+compile build-asan
 export ASAN_OPTIONS=detect_stack_use_after_return=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 programs build-asan unit transcripts loop
@@ -108,7 +127,9 @@ run build-asan/check-fuzzers.log "$python" tests/support/run_fuzzers.py build-as
   say "build-asan: something failed"
 system_tests build-asan
 
-build build-tsan clang++ -Db_sanitize=thread -Db_lundef=false
+configure build-tsan clang++ -Db_sanitize=thread -Db_lundef=false
+# shellcheck disable=SC2046  # a list of programs
+compile build-tsan $(programs_of build-tsan tsan)
 export TSAN_OPTIONS="suppressions=$root/tests/tsan.supp:halt_on_error=1"
 programs build-tsan tsan
 
