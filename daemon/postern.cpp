@@ -18,7 +18,7 @@ int run(int argc, char** argv) {
   int exit_code = tool::exit_ok;
   CLI::App app("Asks and steers a running posternd, and serves the small mail store that comes with it.", "postern");
   app.set_version_flag("--version", "postern " POSTERN_VERSION);
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // none is complained of below: CLI11 would say the same of a misspelt one
   app.footer("Exit codes: 0 all is well, 1 it failed or something has a fault, 2 wrong usage.\nSee postern(1).");
 
   std::string control = "/run/postern/control";
@@ -60,6 +60,10 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) {  // --help and --version come this way too
     return app.exit(end) == 0 ? tool::exit_ok : tool::exit_usage;
+  }
+  if (app.get_subcommands().empty()) {
+    tool::complain("a command is needed: status, reload or store; --help says more");
+    return tool::exit_usage;
   }
   return exit_code;
 }
