@@ -198,7 +198,9 @@ void Backend::on_lost(TaskId id, const Loss& loss) {
     return seek(id, BackendTarget::Freshness::Fresh);
   }
   // Failures to connect are the target's own to report: once, not for each who waited for it.
-  if (loss.was_ready) warn(running, fmt::format("failed at {}: {}", to_string(loss.failed.stage), loss.failed.error.text));
+  if (loss.was_ready) {
+    warn(running, fmt::format("failed at {}: {}", to_string(loss.failed.stage), loss.failed.error.text));
+  }
   if (std::exchange(running.stage, Stage::Seeking) == Stage::Late) return conclude_late(id);
   if (running.ending) return;
   if (!running.task->may_start_again()) return conclude(id);

@@ -47,22 +47,22 @@ class Backend final : private BackendTarget::Borrower {
   class WithinCall;
 
   enum class Stage {
-    Seeking,   ///< has no lease
+    Seeking,  ///< has no lease
     Dialling,
-    Waiting,   ///< in line for a connection
-    Lent,      ///< has a connection
-    Late,      ///< has one still, but the task was concluded, or nobody waits
+    Waiting,  ///< in line for a connection
+    Lent,     ///< has a connection
+    Late,     ///< has one still, but the task was concluded, or nobody waits
   };
 
   struct Running {
     std::unique_ptr<OutboundTask> task;
-    Instant deadline{};                 // of the task as a whole
-    Instant timer{};                    // what is in deadlines_: `deadline`, or the end of waiting in line before it
-    std::size_t target = 0;             // the one that is tried
+    Instant deadline{};      // of the task as a whole
+    Instant timer{};         // what is in deadlines_: `deadline`, or the end of waiting in line before it
+    std::size_t target = 0;  // the one that is tried
     Stage stage = Stage::Seeking;
     bool retried_fresh = false;
-    smtp::Reply otherwise;              // the answer, if no attempt brings another
-    bool ending = false;                // to be concluded at the next turn of the loop
+    smtp::Reply otherwise;  // the answer, if no attempt brings another
+    bool ending = false;    // to be concluded at the next turn of the loop
   };
 
   void on_leased(TaskId id) override;

@@ -54,7 +54,8 @@ void BackendConnection::connect_next() {
 void BackendConnection::connect_failed(Error error) {
   if (!addresses_.empty()) return socket_->close();  // on_closed() tries the next one
   using smtp::SessionFailed;
-  owner_.on_event(id_, SessionFailed{SessionFailed::Why::PeerClosed, smtp::ClientStage::Greeting, std::move(error), {}, {}});
+  owner_.on_event(id_,
+                  SessionFailed{SessionFailed::Why::PeerClosed, smtp::ClientStage::Greeting, std::move(error), {}, {}});
 }
 
 void BackendConnection::on_connected() {

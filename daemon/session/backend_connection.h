@@ -1,5 +1,5 @@
-// One connection to a backend: a socket, a smtp::ClientSession and one timer for all their time limits. It carries bytes
-// and tells its owner what the session says; who uses it for what is the owner's business.
+// One connection to a backend: a socket, a smtp::ClientSession and one timer for all their time limits. It carries
+// bytes and tells its owner what the session says; who uses it for what is the owner's business.
 #pragma once
 
 #include <deque>
@@ -82,8 +82,8 @@ class BackendConnection final : private uv::SocketHandler {
   delivery::ConnectionId id_;
   smtp::ClientOptions options_;
   Instant connect_deadline_;
-  std::deque<Endpoint> addresses_;               // still to be tried
-  std::optional<smtp::ClientSession> session_;   // from the moment the connection stands
+  std::deque<Endpoint> addresses_;              // still to be tried
+  std::optional<smtp::ClientSession> session_;  // from the moment the connection stands
   std::unique_ptr<uv::Socket> socket_;
   uv::Timer timer_;
   Phase phase_ = Phase::Dialling;

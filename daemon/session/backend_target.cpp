@@ -46,7 +46,7 @@ BackendTarget::~BackendTarget() = default;
 BackendTarget::Lease BackendTarget::lease(TaskId task, Freshness freshness) {
   const Instant now = environment_.loop.now();
   const bool backing_off = retry_at_ && now < *retry_at_;
-  const auto lease = backing_off                       ? pool_.lease_kept()
+  const auto lease = backing_off                     ? pool_.lease_kept()
                      : freshness == Freshness::Fresh ? pool_.lease_fresh(now)
                                                      : pool_.lease(now);
   if (const auto* reuse = std::get_if<delivery::Pool::Reuse>(&lease)) {

@@ -60,11 +60,11 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
 
   enum class Freshness { Any, Fresh };
   enum class Lease {
-    Ready,      ///< connection(task) may be used at once
-    Dialling,   ///< on_leased() or on_lost() follows
-    Waiting,    ///< on_leased() or on_turn() follows
-    Full,       ///< the waiting line is too long
-    Dead,       ///< it has failed lately
+    Ready,     ///< connection(task) may be used at once
+    Dialling,  ///< on_leased() or on_lost() follows
+    Waiting,   ///< on_leased() or on_turn() follows
+    Full,      ///< the waiting line is too long
+    Dead,      ///< it has failed lately
   };
   Lease lease(TaskId task, Freshness freshness);
 
@@ -120,7 +120,7 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
   std::unordered_map<delivery::WaiterId, TaskId> waiting_;
   uv::Timer idle_timer_;
   std::optional<Instant> retry_at_;
-  Duration backoff_{};               // of the next failure
+  Duration backoff_{};  // of the next failure
   std::uint64_t failures_ = 0;
   std::string last_failure_;
   bool closing_ = false;

@@ -122,8 +122,9 @@ void Backends::check(const delivery::RouteTable::Route& route, const smtp::MailP
   const auto to = route.to;
   const auto name = route.backend->name;
   if (!route.fallback || route.fallback_backend == nullptr) {
-    return state_->check(*route.backend, to, parameters,
-                         [to, name, done = std::move(done)](const smtp::Reply& reply) { done({reply, to, name}); });
+    return state_->check(*route.backend, to, parameters, [to, name, done = std::move(done)](const smtp::Reply& reply) {
+      done({reply, to, name});
+    });
   }
   // The settings are copied: the table of the route may be gone when the first answer comes.
   state_->check(*route.backend, to, parameters,

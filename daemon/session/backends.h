@@ -34,9 +34,9 @@ using DeliveryId = std::uint64_t;
 /// One message for one backend.
 struct Delivery {
   std::string backend;
-  smtp::Envelope envelope;                ///< recipients as the backend is to be asked for them
+  smtp::Envelope envelope;  ///< recipients as the backend is to be asked for them
   std::unique_ptr<BodySource> body;
-  Instant final_deadline;                 ///< then the recipients without an answer are deferred
+  Instant final_deadline;  ///< then the recipients without an answer are deferred
 };
 
 /// What became of a Delivery.
@@ -65,12 +65,12 @@ struct TargetStatus {
 class Backends {
  public:
   struct Options {
-    std::string hostname;        ///< what LHLO says
-    unsigned worker_count = 1;   ///< process limits are divided by it (at least one connection each)
-    Duration wait_max = std::chrono::seconds(30);      ///< in line for a connection; then `451 4.3.2`
+    std::string hostname;                          ///< what LHLO says
+    unsigned worker_count = 1;                     ///< process limits are divided by it (at least one connection each)
+    Duration wait_max = std::chrono::seconds(30);  ///< in line for a connection; then `451 4.3.2`
     Duration backoff_first = std::chrono::seconds(1);  ///< a target that failed is not dialled for; doubles each time
     Duration backoff_max = std::chrono::seconds(30);
-    Duration late_max = std::chrono::minutes(1);       ///< a connection is read on after `final_deadline`
+    Duration late_max = std::chrono::minutes(1);  ///< a connection is read on after `final_deadline`
   };
   Backends(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, Options options);
   /// Only after shut_down() has called back.
@@ -96,8 +96,8 @@ class Backends {
 
   std::vector<TargetStatus> status() const;
 
-  /// Idle connections get QUIT, running deliveries finish; then `done`, never within the call. New checks and deliveries
-  /// are answered `451 4.3.2`.
+  /// Idle connections get QUIT, running deliveries finish; then `done`, never within the call. New checks and
+  /// deliveries are answered `451 4.3.2`.
   void shut_down(std::function<void()> done);
 
  private:

@@ -14,7 +14,7 @@ namespace postern::session {
 class OutboundDelivery final : public OutboundTask {
  public:
   struct Callbacks {
-    std::function<void(Delivered)> done;            ///< at most once
+    std::function<void(Delivered)> done;  ///< at most once
     /// What was found after `done`, or when nobody waited any more.
     std::function<void(const smtp::Envelope&, const Delivered&)> late;
     std::function<void(const Error&)> body_failed;  ///< the attempt cannot be finished: take the connection away, soon

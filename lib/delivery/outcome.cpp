@@ -32,7 +32,8 @@ const smtp::Reply& commonest(const std::vector<RecipientOutcome>& outcomes, Stat
     return std::tuple(codes[code], texts[{code, outcome.reply.text}]);
   };
   return std::max_element(outcomes.begin(), outcomes.end(),
-                          [&](const auto& a, const auto& b) { return weight(a) < weight(b); })->reply;
+                          [&](const auto& a, const auto& b) { return weight(a) < weight(b); })
+      ->reply;
 }
 
 // Our id must not be what render() cuts off a long line.
@@ -57,9 +58,12 @@ Status status_of(const smtp::Reply& reply) {
 
 std::string_view to_string(Status status) {
   switch (status) {
-    case Status::Taken: return "taken";
-    case Status::Refused: return "refused";
-    case Status::Deferred: return "deferred";
+    case Status::Taken:
+      return "taken";
+    case Status::Refused:
+      return "refused";
+    case Status::Deferred:
+      return "deferred";
   }
   return "?";
 }

@@ -23,7 +23,7 @@ class RouteTable {
 
   struct Route {
     const BackendSettings* backend;
-    smtp::ForwardPath to;                       ///< what the backend is asked for (<postmaster> is mapped)
+    smtp::ForwardPath to;  ///< what the backend is asked for (<postmaster> is mapped)
     /// For postmaster@ and abuse@ of a hosted domain: where it goes when the backend says 5.1.x.
     std::optional<smtp::ForwardPath> fallback;
     const BackendSettings* fallback_backend = nullptr;  ///< of `fallback`; may be another than `backend`

@@ -92,8 +92,8 @@ std::vector<ConnectionId> Pool::expire(Instant now) {
 std::optional<Instant> Pool::deadline() const {
   std::optional<Instant> earliest;
   for (const auto& idle : idle_) {
-    const auto limit = std::min(idle.since + limits_.idle_max,
-                                dialled_at(idle.connection).value_or(idle.since) + limits_.age_max);
+    const auto limit =
+        std::min(idle.since + limits_.idle_max, dialled_at(idle.connection).value_or(idle.since) + limits_.age_max);
     if (!earliest || limit < *earliest) earliest = limit;
   }
   return earliest;

@@ -1,5 +1,5 @@
-// Which connection a hand-off gets: decisions only, it opens nothing. One for each target and worker. Nobody waits while
-// a connection is idle.
+// Which connection a hand-off gets: decisions only, it opens nothing. One for each target and worker. Nobody waits
+// while a connection is idle.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ using WaiterId = std::uint64_t;
 
 struct PoolLimits {
   std::size_t connections_max = 20;
-  std::size_t waiters_max = 1000;                ///< then the answer is Full
+  std::size_t waiters_max = 1000;  ///< then the answer is Full
   Duration idle_max = std::chrono::seconds(60);
   Duration age_max = std::chrono::minutes(10);
 };
@@ -26,10 +26,20 @@ class Pool {
  public:
   explicit Pool(PoolLimits limits);
 
-  struct Reuse { ConnectionId connection; };  ///< an idle connection, now leased
-  struct Dial { ConnectionId connection; };   ///< open a new one under this id; it is leased already
-  struct Wait { WaiterId waiter; };           ///< all are busy; give_back() will name this waiter
-  struct Full {};                             ///< the waiting line is full
+  /// An idle connection, now leased.
+  struct Reuse {
+    ConnectionId connection;
+  };
+  /// Open a new one under this id; it is leased already.
+  struct Dial {
+    ConnectionId connection;
+  };
+  /// All are busy; give_back() or lost() will name this waiter.
+  struct Wait {
+    WaiterId waiter;
+  };
+  /// The waiting line is full.
+  struct Full {};
   using Lease = std::variant<Reuse, Dial, Wait, Full>;
 
   Lease lease(Instant now);

@@ -22,7 +22,9 @@ std::optional<Target> parse_unix(std::string_view path) {
 
 std::optional<Target> parse_target(std::string_view text) {
   if (text.starts_with(unix_prefix)) return parse_unix(text.substr(unix_prefix.size()));
-  if (const auto endpoint = Endpoint::parse(text)) return endpoint->port == 0 ? std::nullopt : std::optional<Target>(*endpoint);
+  if (const auto endpoint = Endpoint::parse(text)) {
+    return endpoint->port == 0 ? std::nullopt : std::optional<Target>(*endpoint);
+  }
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
   const auto host = DnsName::parse(text.substr(0, colon));

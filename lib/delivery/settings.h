@@ -43,8 +43,8 @@ struct BackendSettings {
   std::vector<Target> targets;  ///< tried in this order
   BackendTimeouts timeouts;
   RecipientCheck recipients = RecipientCheck::Verify;
-  std::size_t connections_max = 20;               ///< a target, for the whole process
-  Duration idle_max = std::chrono::seconds(60);   ///< a kept connection is closed after this
+  std::size_t connections_max = 20;              ///< a target, for the whole process
+  Duration idle_max = std::chrono::seconds(60);  ///< a kept connection is closed after this
 
   /// Equal settings keep their connections across a reload.
   friend bool operator==(const BackendSettings&, const BackendSettings&) = default;

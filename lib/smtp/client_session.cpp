@@ -102,8 +102,8 @@ struct Transaction {
   std::vector<std::optional<Reply>> replies;  // final ones, for each recipient
   std::vector<std::size_t> accepted{};        // recipients that await a reply behind the dot
   bool sender_refused = false;
-  std::size_t sent = 0;                       // commands
-  std::size_t answered = 0;                   // commands, and then replies behind the dot
+  std::size_t sent = 0;      // commands
+  std::size_t answered = 0;  // commands, and then replies behind the dot
   DotStuffing stuffing{};
 
   std::size_t recipients() const { return envelope.recipients.size(); }
@@ -122,15 +122,24 @@ struct Transaction {
 
 std::string_view to_string(ClientStage stage) {
   switch (stage) {
-    case ClientStage::Greeting: return "the greeting";
-    case ClientStage::Hello: return "LHLO or EHLO";
-    case ClientStage::Idle: return "an idle connection";
-    case ClientStage::Mail: return "MAIL";
-    case ClientStage::Rcpt: return "RCPT";
-    case ClientStage::Data: return "DATA";
-    case ClientStage::Body: return "the message";
-    case ClientStage::AfterDot: return "the final dot";
-    case ClientStage::Reset: return "RSET";
+    case ClientStage::Greeting:
+      return "the greeting";
+    case ClientStage::Hello:
+      return "LHLO or EHLO";
+    case ClientStage::Idle:
+      return "an idle connection";
+    case ClientStage::Mail:
+      return "MAIL";
+    case ClientStage::Rcpt:
+      return "RCPT";
+    case ClientStage::Data:
+      return "DATA";
+    case ClientStage::Body:
+      return "the message";
+    case ClientStage::AfterDot:
+      return "the final dot";
+    case ClientStage::Reset:
+      return "RSET";
   }
   return "?";
 }
@@ -163,9 +172,9 @@ struct ClientSession::State {
   ClientStage stage = ClientStage::Greeting;
   std::optional<Transaction> transaction;
   std::optional<Instant> deadline;
-  bool closed = false;             // failed, quit or abandoned: nothing happens any more
-  bool hello_is_old = false;       // HELO, after a peer that does not know EHLO
-  bool peer_is_closing = false;    // it said 421 to a recipient behind the dot; what follows still counts
+  bool closed = false;           // failed, quit or abandoned: nothing happens any more
+  bool hello_is_old = false;     // HELO, after a peer that does not know EHLO
+  bool peer_is_closing = false;  // it said 421 to a recipient behind the dot; what follows still counts
   bool answered_anything = false;
 };
 
@@ -178,14 +187,20 @@ void ClientSession::State::on_reply(Reply reply, Instant now) {
   }
   answered_anything = true;
   switch (stage) {
-    case ClientStage::Greeting: return on_greeting(reply, now);
-    case ClientStage::Hello: return on_hello(reply, now);
-    case ClientStage::Idle: return fail_bad_reply("spoke without being asked", reply);
+    case ClientStage::Greeting:
+      return on_greeting(reply, now);
+    case ClientStage::Hello:
+      return on_hello(reply, now);
+    case ClientStage::Idle:
+      return fail_bad_reply("spoke without being asked", reply);
     case ClientStage::Mail:
     case ClientStage::Rcpt:
-    case ClientStage::Data: return on_command_reply(reply, now);
-    case ClientStage::Body: return fail_bad_reply("answered before the message was complete", reply);
-    case ClientStage::AfterDot: return on_final_reply(reply);
+    case ClientStage::Data:
+      return on_command_reply(reply, now);
+    case ClientStage::Body:
+      return fail_bad_reply("answered before the message was complete", reply);
+    case ClientStage::AfterDot:
+      return on_final_reply(reply);
     case ClientStage::Reset:
       if (!reply.positive()) return fail_bad_reply("refused RSET", reply);
       return finish_transaction();
@@ -195,7 +210,8 @@ void ClientSession::State::on_reply(Reply reply, Instant now) {
 void ClientSession::State::on_greeting(const Reply& reply, Instant now) {
   if (reply.intermediate()) return fail_bad_reply("greeted with", reply);
   if (!reply.positive()) {
-    return fail(SessionFailed::Why::Refused, {fmt::format("greeted with {} {}", reply.code, escaped(reply.text))}, reply);
+    return fail(SessionFailed::Why::Refused, {fmt::format("greeted with {} {}", reply.code, escaped(reply.text))},
+                reply);
   }
   say_hello(options.dialect == Dialect::Lmtp ? "LHLO" : "EHLO", now);
 }
@@ -213,8 +229,8 @@ void ClientSession::State::on_hello(const Reply& reply, Instant now) {
     return say_hello("HELO", now);
   }
   if (!reply.positive()) {
-    return fail(SessionFailed::Why::Refused, {fmt::format("answered the hello with {} {}", reply.code, escaped(reply.text))},
-                reply);
+    return fail(SessionFailed::Why::Refused,
+                {fmt::format("answered the hello with {} {}", reply.code, escaped(reply.text))}, reply);
   }
   if (!hello_is_old) extensions = parse_extensions(reply);
   stage = ClientStage::Idle;
@@ -238,8 +254,8 @@ void ClientSession::State::send_commands(Instant now) {
   const std::size_t until = extensions.pipelining ? transaction->commands() : transaction->answered + 1;
   while (transaction->sent < until) send_command(transaction->sent++);
   const auto awaited = transaction->answered;
-  stage = awaited == 0 ? ClientStage::Mail
-          : awaited <= transaction->recipients() ? ClientStage::Rcpt
+  stage = awaited == 0                               ? ClientStage::Mail
+          : awaited <= transaction->recipients()     ? ClientStage::Rcpt
           : transaction->purpose == Purpose::Deliver ? ClientStage::Data
                                                      : ClientStage::Reset;
   deadline = now + options.timeouts.command;
@@ -297,7 +313,8 @@ void ClientSession::State::on_data_reply(const Reply& reply, Instant now) {
 void ClientSession::State::finish_data_without_recipients(Instant now) {
   if (!transaction->sender_refused) output += ".\r\n";
   if (options.dialect == Dialect::Lmtp || transaction->sender_refused) {
-    return fail(SessionFailed::Why::BadReply, {"wanted a message although it had refused every recipient"}, std::nullopt);
+    return fail(SessionFailed::Why::BadReply, {"wanted a message although it had refused every recipient"},
+                std::nullopt);
   }
   stage = ClientStage::AfterDot;
   deadline = now + options.timeouts.after_dot;

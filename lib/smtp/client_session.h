@@ -31,9 +31,9 @@
 namespace postern::smtp {
 
 struct ClientTimeouts {
-  Duration greeting = std::chrono::seconds(60);   ///< from the construction to the greeting
-  Duration command = std::chrono::seconds(60);    ///< for each reply, and for each step of sending the message
-  Duration after_dot = std::chrono::minutes(5);   ///< from the final dot to the last of its replies
+  Duration greeting = std::chrono::seconds(60);  ///< from the construction to the greeting
+  Duration command = std::chrono::seconds(60);   ///< for each reply, and for each step of sending the message
+  Duration after_dot = std::chrono::minutes(5);  ///< from the final dot to the last of its replies
 };
 
 struct ClientOptions {
@@ -96,10 +96,11 @@ struct SessionFailed {
   enum class Why { PeerClosed, TimedOut, BadReply, Refused };
   Why why;
   ClientStage stage;
-  Error error;                                ///< for the log: peer's words or ours
-  std::optional<Reply> reply;                 ///< the peer's own last words, if any (a 421, a refused greeting)
-  std::vector<std::optional<Reply>> replies;  ///< final per-recipient replies that were read before (AfterDot, or Rcpt refusals)
-  bool answered_anything = false;             ///< false: since the transaction or check began, nothing but a 421 was read
+  Error error;                 ///< for the log: peer's words or ours
+  std::optional<Reply> reply;  ///< the peer's own last words, if any (a 421, a refused greeting)
+  std::vector<std::optional<Reply>>
+      replies;                     ///< final per-recipient replies that were read before (AfterDot, or Rcpt refusals)
+  bool answered_anything = false;  ///< false: since the transaction or check began, nothing but a 421 was read
 };
 
 using ClientEvent = std::variant<PeerReady, RecipientChecked, BodyWanted, DeliveryDone, SessionFailed>;

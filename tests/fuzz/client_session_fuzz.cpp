@@ -40,8 +40,11 @@ class Driver {
     if (failed_) return;
     const auto deadline = session_.deadline();
     require(deadline.has_value() || session_.idle());
-    if (deadline) session_.expire(*deadline);
-    else session_.connection_lost("closed", now_);
+    if (deadline) {
+      session_.expire(*deadline);
+    } else {
+      session_.connection_lost("closed", now_);
+    }
     while (auto event = session_.next()) std::visit([this](const auto& each) { handle(each); }, *event);
     require(failed_ && !session_.next() && !session_.deadline());
   }

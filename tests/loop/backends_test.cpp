@@ -135,8 +135,9 @@ class Worker {
 
   bool turn_until(const std::function<bool()>& done) { return uv::test::turn_until(loop, done); }
 
-  std::shared_ptr<Outcome> deliver(std::vector<smtp::ForwardPath> recipients, std::unique_ptr<BodySource> body = nullptr,
-                                   Duration limit = 1h, std::string backend = "store") {
+  std::shared_ptr<Outcome> deliver(std::vector<smtp::ForwardPath> recipients,
+                                   std::unique_ptr<BodySource> body = nullptr, Duration limit = 1h,
+                                   std::string backend = "store") {
     if (!body) body = std::make_unique<MemoryBody>(std::vector<std::string>{"Subject: x\r\n\r\n", ".\r\n"});
     Delivery delivery{std::move(backend), {{}, std::move(recipients), {}}, std::move(body), loop.now() + limit};
     auto outcome = std::make_shared<Outcome>();
@@ -154,7 +155,9 @@ class Worker {
     return *outcome;
   }
 
-  Outcome deliver_and_finish(std::vector<smtp::ForwardPath> recipients) { return finish(deliver(std::move(recipients))); }
+  Outcome deliver_and_finish(std::vector<smtp::ForwardPath> recipients) {
+    return finish(deliver(std::move(recipients)));
+  }
 
   std::shared_ptr<std::optional<Checked>> start_check(const Table& routes, const smtp::ForwardPath& recipient) {
     auto checked = std::make_shared<std::optional<Checked>>();
@@ -195,7 +198,8 @@ class Worker {
 /// Nobody listens there.
 std::string dead_target() {
   uv::Loop loop;
-  uv::Acceptor acceptor(loop, uv::test::bound_on_loopback(), [](int) {}, [](const Error&) {});
+  uv::Acceptor acceptor(
+      loop, uv::test::bound_on_loopback(), [](int) {}, [](const Error&) {});
   auto text = acceptor.endpoint().text();
   acceptor.close();
   return text;
@@ -575,8 +579,8 @@ TEST_CASE("hand-offs wait for a connection, in their order") {
   for (const auto& command : server.commands) {
     if (command.starts_with("RCPT")) recipients.push_back(command);
   }
-  CHECK(recipients == std::vector<std::string>{"RCPT TO:<a@example.com>", "RCPT TO:<b@example.com>",
-                                               "RCPT TO:<c@example.com>"});
+  CHECK(recipients ==
+        std::vector<std::string>{"RCPT TO:<a@example.com>", "RCPT TO:<b@example.com>", "RCPT TO:<c@example.com>"});
 }
 
 TEST_CASE("but not for ever") {
@@ -690,7 +694,8 @@ TEST_CASE("a message that cannot be read back is never ended with a dot") {
   ScriptedBackend server(worker.loop);
   worker.backends.configure(table({backend("store", {server.target()})}));
   const auto outcome = worker.deliver(
-      {to("bob")}, std::make_unique<LateBody>(worker.loop, std::vector<std::string>{"half\r\n"}, LateBody::End::Unreadable));
+      {to("bob")},
+      std::make_unique<LateBody>(worker.loop, std::vector<std::string>{"half\r\n"}, LateBody::End::Unreadable));
   CHECK(worker.finish(outcome).reply() == smtp::replies::local_error);
   CHECK(worker.notes.has("the disk is gone"));
   CHECK(server.messages.empty());

@@ -1,6 +1,6 @@
-// An LMTP server for tests that misbehaves on demand. Without a script it takes every message; `script[verb]` holds what
-// it does instead, one entry for each time that it meets the verb. Verbs: "connect" (in place of the greeting), "LHLO",
-// "MAIL", "RCPT", "DATA", "." (the end of the message), "RSET", "QUIT".
+// An LMTP server for tests that misbehaves on demand. Without a script it takes every message; `script[verb]` holds
+// what it does instead, one entry for each time that it meets the verb. Verbs: "connect" (in place of the greeting),
+// "LHLO", "MAIL", "RCPT", "DATA", "." (the end of the message), "RSET", "QUIT".
 #pragma once
 
 #include <csignal>

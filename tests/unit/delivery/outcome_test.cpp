@@ -34,7 +34,8 @@ TEST_CASE("a reply's class decides the status") {
 
 TEST_CASE("all took it") {
   CHECK(join(outcomes({taken}), "T1") == Reply{250, "2.0.0", "saved (T1)"});
-  CHECK(join(outcomes({{251, "", "forwarded"}, {251, "", "forwarded"}}), "T1") == Reply{250, "2.0.0", "forwarded (T1)"});
+  CHECK(join(outcomes({{251, "", "forwarded"}, {251, "", "forwarded"}}), "T1") ==
+        Reply{250, "2.0.0", "forwarded (T1)"});
 }
 
 TEST_CASE("all refused for good: the commonest code, and its commonest text") {

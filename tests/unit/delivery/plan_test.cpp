@@ -24,13 +24,15 @@ DomainSettings domain(std::string_view name, std::string backend) {
 const Mailbox postmaster{"root", "iecc.com"};
 
 RouteTable table_without_catch_all() {
-  return RouteTable({backend("first"), backend("second")},
-                    {domain("iecc.com", "first"), domain("example.org", "second"), domain("m\xc3\xbcller.example", "second")},
-                    postmaster);
+  return RouteTable(
+      {backend("first"), backend("second")},
+      {domain("iecc.com", "first"), domain("example.org", "second"), domain("m\xc3\xbcller.example", "second")},
+      postmaster);
 }
 
 RouteTable table_with_catch_all() {
-  return RouteTable({backend("first"), backend("rest")}, {domain("iecc.com", "first"), domain("*", "rest")}, postmaster);
+  return RouteTable({backend("first"), backend("rest")}, {domain("iecc.com", "first"), domain("*", "rest")},
+                    postmaster);
 }
 
 ForwardPath path(std::string local_part, std::string domain) { return {{std::move(local_part), std::move(domain)}}; }

@@ -6,7 +6,8 @@ using namespace postern;
 using namespace postern::delivery;
 
 TEST_CASE("targets are written as they are read") {
-  const auto* text = GENERATE("unix:/run/dovecot/lmtp", "127.0.0.1:24", "[::1]:24", "store.example:24", "localhost:65535");
+  const auto* text =
+      GENERATE("unix:/run/dovecot/lmtp", "127.0.0.1:24", "[::1]:24", "store.example:24", "localhost:65535");
   const auto target = parse_target(text);
   REQUIRE(target);
   CHECK(to_string(*target) == text);
