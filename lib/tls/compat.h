@@ -19,6 +19,7 @@
 #include <openssl/mem.h>
 #include <openssl/pool.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
 #include <openssl/sha.h>
 #include <openssl/siphash.h>
 #include <openssl/ssl.h>

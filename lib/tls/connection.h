@@ -10,14 +10,19 @@
 #include "tls/compat.h"
 #include "tls/context.h"
 #include "tls/credential.h"
+#include "tls/key_operation.h"
 
 namespace postern::tls {
 
 struct ServerHandshake {
+  std::shared_ptr<const ServerContext> context;
   std::shared_ptr<const CredentialSource> source;
   ClientHelloReader reader;
   std::optional<ClientHello> hello;
   Choice choice;
+  // A private-key operation outside: what waits to be taken, and what came back.
+  std::optional<KeyOperation> key_operation;
+  std::optional<std::string> key_outcome;
 };
 
 struct ClientHandshake {

@@ -62,11 +62,47 @@ int select_https(SSL* ssl, const std::uint8_t** out, std::uint8_t* out_length, c
   return select_protocol(https_protocols, ssl, out, out_length, offered);
 }
 
-bool apply(SSL* ssl, const Choice& choice) {
+ssl_private_key_result_t hand_out(SSL* ssl, KeyOperation operation) {
+  ServerHandshake& handshake = *connection_of(ssl).server;
+  operation.credential = handshake.choice.credential;
+  handshake.key_operation = std::move(operation);
+  return ssl_private_key_retry;
+}
+
+ssl_private_key_result_t sign_outside(SSL* ssl, std::uint8_t* /*out*/, std::size_t* /*out_length*/,
+                                      std::size_t /*out_max*/, std::uint16_t scheme, const std::uint8_t* in,
+                                      std::size_t in_length) noexcept {
+  return hand_out(ssl, {KeyOperation::Kind::Sign, scheme, {reinterpret_cast<const char*>(in), in_length}, nullptr});
+}
+
+ssl_private_key_result_t decrypt_outside(SSL* ssl, std::uint8_t* /*out*/, std::size_t* /*out_length*/,
+                                         std::size_t /*out_max*/, const std::uint8_t* in,
+                                         std::size_t in_length) noexcept {
+  return hand_out(ssl, {KeyOperation::Kind::Decrypt, 0, {reinterpret_cast<const char*>(in), in_length}, nullptr});
+}
+
+ssl_private_key_result_t complete_outside(SSL* ssl, std::uint8_t* out, std::size_t* out_length,
+                                          std::size_t out_max) noexcept {
+  const auto& outcome = connection_of(ssl).server->key_outcome;
+  if (!outcome) return ssl_private_key_retry;
+  if (outcome->empty() || outcome->size() > out_max) return ssl_private_key_failure;
+  std::copy(outcome->begin(), outcome->end(), out);
+  *out_length = outcome->size();
+  return ssl_private_key_success;
+}
+
+constexpr SSL_PRIVATE_KEY_METHOD outside_method{sign_outside, decrypt_outside, complete_outside};
+
+bool apply(SSL* ssl, const ServerHandshake& handshake) {
+  const Choice& choice = handshake.choice;
+  const Credential& credential = *choice.credential;
   std::vector<CRYPTO_BUFFER*> chain;
-  chain.reserve(choice.credential->chain.size());
-  for (const auto& certificate : choice.credential->chain) chain.push_back(certificate.get());
-  return SSL_set_chain_and_key(ssl, chain.data(), chain.size(), choice.credential->key.get(), nullptr) == 1 &&
+  chain.reserve(credential.chain.size());
+  for (const auto& certificate : credential.chain) chain.push_back(certificate.get());
+  const bool outside = credential.leaf.key_kind == KeyKind::Rsa &&
+                       handshake.context->settings().rsa_keys == RsaKeys::Outside;
+  return SSL_set_chain_and_key(ssl, chain.data(), chain.size(), outside ? nullptr : credential.key.get(),
+                               outside ? &outside_method : nullptr) == 1 &&
          // A ticket is good only for the identity that it was issued under.
          SSL_set_session_id_context(ssl, choice.identity.data(), choice.identity.size()) == 1;
 }
@@ -88,7 +124,7 @@ ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO* client_hello
     connection.refusal = "there is no certificate to serve, neither for the name asked for nor a default";
     return ssl_select_cert_error;
   }
-  return apply(client_hello->ssl, handshake.choice) ? ssl_select_cert_success : ssl_select_cert_error;
+  return apply(client_hello->ssl, handshake) ? ssl_select_cert_success : ssl_select_cert_error;
 }
 
 int acknowledge_server_name(SSL* ssl, int* /*alert*/, void* /*unused*/) noexcept {
@@ -135,6 +171,7 @@ bssl::UniquePtr<SSL_CTX> make_context(Version min_version) {
 
 Result<std::shared_ptr<const ServerContext>> ServerContext::make(const TlsSettings& settings, Application application) {
   auto made = std::make_shared<ServerContext>();
+  made->settings_ = settings;
   made->context_ = make_context(settings.min_version);
   if (!made->context_) return fail("the TLS context cannot be made: {}", drain_errors());
   SSL_CTX* const context = made->get();

@@ -20,8 +20,10 @@ class ServerContext {
   /// Fails only for want of memory or for a version that the library does not have.
   static Result<std::shared_ptr<const ServerContext>> make(const TlsSettings& settings, Application application);
   SSL_CTX* get() const { return context_.get(); }
+  const TlsSettings& settings() const { return settings_; }
 
  private:
+  TlsSettings settings_;
   bssl::UniquePtr<SSL_CTX> context_;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "base/bytes.h"
 #include "tls/alert.h"
@@ -129,6 +130,17 @@ class TlsStream final : public Stream {
 
   std::string take_output() override { return wire_.output.take(); }
 
+  std::optional<KeyOperation> take_key_operation() override {
+    if (!connection_.server) return std::nullopt;
+    return std::exchange(connection_.server->key_operation, std::nullopt);
+  }
+
+  void complete_key_operation(Result<std::string> outcome) override {
+    if (phase_ != Phase::Handshake || !connection_.server) return;
+    if (!outcome) connection_.refusal = outcome.error().text;
+    connection_.server->key_outcome = outcome ? std::move(*outcome) : std::string();
+  }
+
   bool established() const override { return established_; }
   const HandshakeFacts& facts() const override { return facts_; }
 
@@ -195,7 +207,7 @@ class TlsStream final : public Stream {
   /// What it means that BoringSSL did not do what it was asked for.
   std::optional<StreamEvent> ended(int error) {
     const std::string library_reason = drain_errors();
-    if (error == SSL_ERROR_WANT_READ) return std::nullopt;
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_PRIVATE_KEY_OPERATION) return std::nullopt;
     const bool during_handshake = phase_ == Phase::Handshake;
     phase_ = Phase::Over;
     wire_.input.clear();
@@ -238,8 +250,10 @@ std::unique_ptr<Stream> Stream::server(std::shared_ptr<const ServerContext> cont
                                        std::shared_ptr<const CredentialSource> source) {
   Connection connection;
   connection.server = std::make_unique<ServerHandshake>();
+  SSL_CTX* const raw = context->get();
+  connection.server->context = std::move(context);
   connection.server->source = std::move(source);
-  return std::make_unique<TlsStream>(context->get(), std::move(connection));
+  return std::make_unique<TlsStream>(raw, std::move(connection));
 }
 
 std::unique_ptr<Stream> Stream::client(std::shared_ptr<const ClientContext> context, std::optional<DnsName> name) {

@@ -5,7 +5,7 @@
 //   send(stream.take_output());
 //
 // After PeerClosed or TlsFailed nothing more comes, and nothing may be sent in clear on that connection
-// (DESIGN promise 4).
+// (DESIGN promise 4). A transport that ends without PeerClosed was cut off (the peer, or somebody between).
 #pragma once
 
 #include <memory>
@@ -17,6 +17,7 @@
 #include "base/dns_name.h"
 #include "tls/context.h"
 #include "tls/credential.h"
+#include "tls/key_operation.h"
 
 namespace postern::tls {
 
@@ -68,6 +69,12 @@ class Stream {
   /// Sends close_notify.
   virtual void close() = 0;
   virtual std::string take_output() = 0;
+
+  /// Server side, where RSA keys are used outside (RsaKeys::Outside): the operation that the handshake has come to, once.
+  /// Ask when next() has nothing more.
+  virtual std::optional<KeyOperation> take_key_operation() = 0;
+  /// Gives back the outcome; then next() goes on. Harmless when the connection has broken meanwhile.
+  virtual void complete_key_operation(Result<std::string> outcome) = 0;
 
   virtual bool established() const = 0;
   virtual const HandshakeFacts& facts() const = 0;
