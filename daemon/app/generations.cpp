@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace postern::app {
@@ -25,6 +26,7 @@ session::ListenerSettings listener_settings(const config::Listener& listener) {
   for (const auto& [address, local] : listener.local) {
     made.local[address] = {local.hostname, local.default_certificate};
   }
+  made.origin = listener.origin;
   return made;
 }
 
@@ -74,18 +76,23 @@ Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(const sessio
 
 std::vector<std::string> unresolved_defaults(const session::RunSettings& settings, const certs::Snapshot& snapshot) {
   std::vector<std::string> sentences;
-  const auto look = [&](const Endpoint& address, const std::string& name) {
+  const auto look = [&](const std::string& origin, const std::string& key, const std::string& name) {
     if (snapshot.find_default(name) != nullptr) return;
-    sentences.push_back(
-        fmt::format("listener {}: default_certificate \"{}\" is neither the id of a usable [[certificate]] nor a name "
-                    "that a usable certificate covers",
-                    address.text(), name));
+    auto sentence = fmt::format("{}: {}: \"{}\" is neither the id of a usable [[certificate]] nor a name that a usable "
+                                "certificate covers",
+                                origin, key, name);
+    // A [[listen]] with several addresses is wrong once.
+    if (std::find(sentences.begin(), sentences.end(), sentence) == sentences.end()) {
+      sentences.push_back(std::move(sentence));
+    }
   };
   for (const auto& [address, listener] : settings.listeners) {
     if (listener.tls == session::ListenerTls::None) continue;
-    look(address, listener.default_certificate);
+    look(listener.origin, "listen.default_certificate", listener.default_certificate);
     for (const auto& [local_address, local] : listener.local) {
-      if (local.default_certificate) look(address, *local.default_certificate);
+      if (!local.default_certificate) continue;
+      look(listener.origin, fmt::format("listen.local.{}.default_certificate", local_address.text()),
+           *local.default_certificate);
     }
   }
   return sentences;

@@ -207,7 +207,10 @@ void Inbound::outcome_known(smtp::EventNumber number, const smtp::Reply& reply) 
   pump();
 }
 
-void Inbound::handle(const smtp::TransactionEnded&) { transaction_.reset(); }
+void Inbound::handle(const smtp::TransactionEnded& event) {
+  if (transaction_ && event.refusal) transaction_->refuse_message(*event.refusal, services_.loop.now());
+  transaction_.reset();
+}
 
 void Inbound::handle(const smtp::TlsRequested&) {
   flush();

@@ -32,6 +32,7 @@ struct ListenerSettings {
   std::string hostname;
   std::string default_certificate;
   std::map<IpAddress, LocalAddressSettings> local;
+  std::string origin;  ///< where it stands in the configuration, for messages: "posternd.toml:12:1"
 
   const std::string& hostname_at(const IpAddress& local_address) const;
   const std::string& default_certificate_at(const IpAddress& local_address) const;

@@ -93,12 +93,17 @@ void Transaction::part_done(const Part& part, const Delivered& delivered, uv::Lo
   if (done_) std::exchange(done_, nullptr)(delivery::join(outcomes_, facts_.transaction));
 }
 
+void Transaction::refuse_message(const smtp::Reply& reply, Instant now) {
+  facts_.message_id = message_id_.message_id();
+  for (const Recipient& recipient : recipients_) {
+    log(recipient.asked, recipient.backend, {delivery::status_of(reply), reply}, now);
+  }
+}
+
 smtp::Reply Transaction::fail_locally(const Error& why, Instant now) {
   journal_->note(observe::Level::Error, facts_.transaction + ": " + why.text);
   const smtp::Reply reply = smtp::replies::storage_full;
-  for (const Recipient& recipient : recipients_) {
-    log(recipient.asked, recipient.backend, {delivery::RecipientOutcome::Status::Deferred, reply}, now);
-  }
+  refuse_message(reply, now);
   return reply;
 }
 

@@ -51,6 +51,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   /// (DESIGN section 3). Also logs one line a recipient. `now` is when the client's final dot was seen.
   void hand_off(Backends& backends, uv::Loop& loop, std::function<void(const smtp::Reply&)> done);
 
+  /// The message is refused as it is, whoever its recipients are: one log line for each of them.
+  void refuse_message(const smtp::Reply& reply, Instant now);
+
   /// The message could not be kept: the reply for the client; logged for each recipient.
   smtp::Reply fail_locally(const Error& why, Instant now);
 

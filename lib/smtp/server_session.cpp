@@ -254,7 +254,7 @@ bool ServerSession::State::read_body() {
     return true;
   }
   inbox.consume(used);
-  if (body.fault()) end_transaction(why_ended(*body.fault()));
+  if (body.fault()) end_transaction(why_ended(*body.fault()), refusal(*body.fault()));
   if (body.at_end()) {
     finish_body();
     return true;
@@ -292,8 +292,10 @@ void ServerSession::State::say_for_each_recipient(const Reply& reply) {
 }
 
 /// Tells the caller that the transaction is gone, if it knew of one. What remains of it is the way to its end of data.
-void ServerSession::State::end_transaction(TransactionEnded::Why why) {
-  if (transaction && std::exchange(transaction->opened, false)) events.push_back(TransactionEnded{why});
+void ServerSession::State::end_transaction(TransactionEnded::Why why, std::optional<Reply> refusal) {
+  if (transaction && std::exchange(transaction->opened, false)) {
+    events.push_back(TransactionEnded{why, std::move(refusal)});
+  }
   if (phase != Phase::Receiving) transaction.reset();
 }
 

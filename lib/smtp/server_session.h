@@ -88,6 +88,7 @@ struct MessageComplete {
 struct TransactionEnded {
   enum class Why { Reset, Hello, MessageTooLarge, Smuggling, TooManyHops, Closing };
   Why why;
+  std::optional<Reply> refusal = {};  ///< when the cause was in the message: what the client is told at its end
 };
 
 /// STARTTLS was accepted and nothing stood behind it. Send take_output() (it ends with the 220) in clear, then start

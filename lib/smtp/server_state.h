@@ -51,7 +51,7 @@ struct ServerSession::State {
   void say(const Reply& reply) { replies.add(render(reply)); }
   void refuse(const NamedReply& reply);
   void say_for_each_recipient(const Reply& reply);
-  void end_transaction(TransactionEnded::Why why);
+  void end_transaction(TransactionEnded::Why why, std::optional<Reply> refusal = {});
   void close(SessionClosing::Why why, std::optional<NamedReply> last_words);
   void note_answer(ReplyQueue::Question asked, const Reply& reply);
   void note_outcome(bool taken);

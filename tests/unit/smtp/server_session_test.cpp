@@ -279,6 +279,23 @@ TEST_CASE("a message that is cut off is not complete") {
   }
 }
 
+TEST_CASE("who is told that a transaction has ended also learns how its message was refused") {
+  Talk talk;
+  talk.open_body();
+  talk.send("bare\nline feed\r\n");
+  CHECK(talk.expect<BodyChunk>().bytes == "bare");
+  const auto ended = talk.expect<TransactionEnded>();
+  CHECK(ended.why == TransactionEnded::Why::Smuggling);
+  REQUIRE(ended.refusal);
+  CHECK(*ended.refusal == replies::smuggling);
+  CHECK(talk.session.take_output().empty());  // the client is told at the end of its data
+  talk.send(".\r\nMAIL FROM:<>\r\n");
+  talk.accept<SenderOffered>();
+  CHECK(talk.session.take_output() == render(replies::smuggling) + render(replies::ok));
+  talk.send("RSET\r\n");
+  CHECK_FALSE(talk.expect<TransactionEnded>().refusal);
+}
+
 TEST_CASE("stale addresses count little, mistakes count in full") {
   auto chosen = options();
   chosen.limits.errors_max = 2;
