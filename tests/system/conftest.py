@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import pathlib
+import resource
 import shutil
 import tempfile
 
@@ -12,9 +13,16 @@ import pytest
 from harness.ca import Authority
 from harness.dovecot import Dovecot
 from harness.posternd import Posternd, basic_settings
+from harness.processes import program
 from harness.scripted_lmtp import ScriptedLmtp
 from harness.store import Store
 from harness.tap import Tap
+
+
+def pytest_configure(config):
+    """Some tests hold many connections: the soft limit on descriptors is for programs that use select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextlib.contextmanager
@@ -47,8 +55,7 @@ def build():
     """The build directory with the programs under test."""
     default = pathlib.Path(__file__).resolve().parents[2] / "build"
     path = pathlib.Path(os.environ.get("POSTERN_BUILD", default)).resolve()
-    for program in ("posternd", "postern"):
-        assert (path / "daemon" / program).exists(), f"{path}/daemon/{program} is missing: build first"
+    assert path.is_dir(), f"{path} is missing: build first, or name the build directory in POSTERN_BUILD"
     return path
 
 
@@ -99,7 +106,7 @@ def own_dovecot(folder):
 @pytest.fixture
 def store(build, folder):
     """A running `postern store`."""
-    server = Store(build / "daemon" / "postern", folder)
+    server = Store(program(build, "postern"), folder)
     yield server
     server.stop()
 

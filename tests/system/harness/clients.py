@@ -94,7 +94,7 @@ class _NamedSmtp(smtplib.SMTP):
         return fingerprint_of_der(self.sock.getpeercert(binary_form=True))
 
 
-def smtplib_session(host, port, name="", *, root=None):
+def smtplib_session(host, port, name=None, *, root=None):
     """An `smtplib.SMTP` that has done STARTTLS, with the name checked if `root` is given."""
     client = _NamedSmtp(host, port, name)
     client.ehlo()
@@ -103,7 +103,7 @@ def smtplib_session(host, port, name="", *, root=None):
     return client
 
 
-def smtplib_handshake(host, port, name="", *, root=None):
+def smtplib_handshake(host, port, name=None, *, root=None):
     try:
         client = smtplib_session(host, port, name, root=root)
     except ssl.SSLCertVerificationError as refused:

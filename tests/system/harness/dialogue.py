@@ -146,15 +146,20 @@ class Dialogue:
         except (ConnectionResetError, ssl.SSLError):
             return True
 
-    def rest(self):
-        """Everything until the server closes."""
+    def octets_until(self, enough):
+        """Octets as they come, until `enough(octets)` or the server closes."""
+        got, self._buffer = self._buffer, b""
         try:
-            while True:
+            while not enough(got):
                 self._read_more()
+                got, self._buffer = got + self._buffer, b""
         except Closed:
             pass
-        rest, self._buffer = self._buffer, b""
-        return rest
+        return got
+
+    def rest(self):
+        """Everything until the server closes."""
+        return self.octets_until(lambda _: False)
 
 
 def stuffed(octets):

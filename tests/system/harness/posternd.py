@@ -9,7 +9,7 @@ import socket
 from .configuration import toml
 from .dialogue import Dialogue, connect
 from .ports import free_port
-from .processes import Process, environment, run, sanitizer_report
+from .processes import Process, environment, program, run, sanitizer_report
 from .wait import LIMIT, eventually
 
 HOSTNAME = "mx.example.test"
@@ -29,8 +29,8 @@ class Posternd:
     """One posternd. In `settings` (see configuration.toml) `<name>` stands for a free port that is called so."""
 
     def __init__(self, build, folder, settings, *, prefix=(), env=None):
-        self._daemon = pathlib.Path(build) / "daemon" / "posternd"
-        self._tool = pathlib.Path(build) / "daemon" / "postern"
+        self._daemon = program(build, "posternd")
+        self._tool = program(build, "postern")
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.settings = settings
@@ -140,7 +140,7 @@ class Posternd:
 
     def control(self, request):
         """One request on the control socket."""
-        path = self._filled(self.settings["control"]) if "control" in self.settings else ""
+        path = str(self.settings["control"])
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(LIMIT)
             connection.connect(path)
@@ -183,11 +183,11 @@ class Posternd:
         return True
 
 
-def basic_settings(folder, leaf, target, *, backend=None, **tables):
+def basic_settings(folder, leaf, target, *, leaves=(), backend=None, **tables):
     """A configuration that delivers example.test to `target` and shows `leaf` by default.
 
-    `tables` replace or complete: a dictionary is merged into the table of its name, anything else replaces it;
-    `backend` is merged into the one [[backend]].
+    `leaves` are served for their own names. `tables` replace or complete: a dictionary is merged into the table of its name, anything else replaces it;
+    `backend` is merged into the one [[backend]], or a list of all of them.
     """
     folder = pathlib.Path(folder)
     chain, key = leaf.write(folder / "certificates", "default")
@@ -199,9 +199,13 @@ def basic_settings(folder, leaf, target, *, backend=None, **tables):
         "listen": [{"address": ["127.0.0.1:<smtp>"], "default_certificate": "default"}],
         "certificate": [{"id": "default", "chain": chain, "key": key}],
         "log": {"level": "info", "format": "json"},
-        "backend": [{"name": "store", "deliver": "lmtp", "to": [target], "recipients": "trust", **(backend or {})}],
+        "backend": backend if isinstance(backend, list) else
+        [{"name": "store", "deliver": "lmtp", "to": [target], "recipients": "trust", **(backend or {})}],
         "domain": [{"name": "example.test", "backend": "store"}],
     }
+    for number, more in enumerate(leaves):
+        chain, key = more.write(folder / "certificates", f"leaf-{number}")
+        settings["certificate"].append({"chain": chain, "key": key})
     settings["state_dir"].mkdir(parents=True, exist_ok=True)
     for name, value in tables.items():
         if isinstance(value, dict):

@@ -27,6 +27,14 @@ def tool(name):
     return found
 
 
+def program(build, name):
+    """One of the programs under test."""
+    path = pathlib.Path(build) / "daemon" / name
+    if path.is_file():
+        return path
+    raise AssertionError(f"{name} is not in {build}: build first, or name the build directory in POSTERN_BUILD")
+
+
 def environment(**more):
     """The environment for a program under test: no locale, no proxies, sanitizers told to be strict."""
     env = {

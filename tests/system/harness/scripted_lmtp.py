@@ -154,11 +154,15 @@ class _Connection:
         while not self._buffer:
             self._more()
         self._do(Step.BODY)
-        while not self._buffer.startswith(b".\r\n") and b"\r\n.\r\n" not in self._buffer:
-            self._more()
-        end = 3 if self._buffer.startswith(b".\r\n") else self._buffer.index(b"\r\n.\r\n") + 5
-        wire, self._buffer = self._buffer[:end], self._buffer[end:]
-        return wire
+        wire = bytearray(self._buffer)
+        # A client waits for the answer to its dot: nothing can stand behind it.
+        while not wire.endswith(b"\r\n.\r\n") and wire != b".\r\n":
+            got = self.socket.recv(65536)
+            if not got:
+                raise _End
+            wire += got
+        self._buffer = b""
+        return bytes(wire)
 
     def _do(self, step):
         """Lets the script act; true when it has answered in our place."""
