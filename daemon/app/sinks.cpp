@@ -1,9 +1,12 @@
 #include "daemon/app/sinks.h"
 
-#include <spdlog/async.h>
-#include <spdlog/async_logger.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <future>
+#include <string_view>
 #include <utility>
 
 #include "daemon/uv/loop.h"
@@ -11,20 +14,35 @@
 namespace postern::app {
 
 namespace {
-constexpr std::size_t lines_waiting_max = 65'536;
+
+constexpr std::size_t waiting_octets_max = 8 * 1024 * 1024;
+
+/// Blocks until stderr has taken everything, or is broken.
+void write_all(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(STDERR_FILENO, bytes.data(), bytes.size());
+    if (count >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(count));
+    } else if (errno == EAGAIN) {  // somebody else who has the same pipe made it non-blocking
+      pollfd writable{STDERR_FILENO, POLLOUT, 0};
+      ::poll(&writable, 1, -1);
+    } else if (errno != EINTR) {
+      return;
+    }
+  }
 }
 
-StderrJournal::StderrJournal() {
-  thread_ = std::make_shared<spdlog::details::thread_pool>(lines_waiting_max, 1);
-  logger_ = std::make_shared<spdlog::async_logger>("postern", std::make_shared<spdlog::sinks::stderr_sink_mt>(), thread_,
-                                                   spdlog::async_overflow_policy::overrun_oldest);
-  // Lines come rendered; levels are our own.
-  logger_->set_pattern("%v");
-  logger_->set_level(spdlog::level::info);
-  logger_->flush_on(spdlog::level::info);
-}
+}  // namespace
 
-StderrJournal::~StderrJournal() = default;
+StderrJournal::~StderrJournal() {
+  std::promise<void> written;
+  if (thread_.submit([this, &written] {
+        write_waiting();
+        written.set_value();
+      })) {
+    written.get_future().wait();
+  }
+}
 
 void StderrJournal::configure(observe::Level level, observe::LineFormat format) {
   level_ = level;
@@ -32,28 +50,44 @@ void StderrJournal::configure(observe::Level level, observe::LineFormat format) 
 }
 
 void StderrJournal::record(const observe::SessionRecord& record) {
-  if (level_ < observe::Level::Info) return;
-  write(observe::render(record, format_, uv::wall_time()));
+  if (level_ >= observe::Level::Info) append(observe::render(record, format_, uv::wall_time()));
 }
 
 void StderrJournal::record(const observe::RecipientRecord& record) {
-  if (level_ < observe::Level::Info) return;
-  write(observe::render(record, format_, uv::wall_time()));
+  if (level_ >= observe::Level::Info) append(observe::render(record, format_, uv::wall_time()));
 }
 
 void StderrJournal::note(observe::Level level, std::string_view message) {
-  if (level_ < level) return;
-  write(observe::render(level, message, format_, uv::wall_time()));
+  if (level_ >= level) append(observe::render(level, message, format_, uv::wall_time()));
 }
 
-void StderrJournal::write(std::string line) {
-  const std::size_t lost = thread_->overrun_counter();
-  if (lost > lost_reported_.exchange(lost)) {
-    logger_->info(observe::render(observe::Level::Warning,
-                                  fmt::format("{} log lines were lost: stderr is not read fast enough", lost), format_,
-                                  uv::wall_time()));
+void StderrJournal::append(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  if (waiting_.size() + line.size() >= waiting_octets_max) {
+    ++lost_;
+    return;
   }
-  logger_->info(std::move(line));
+  waiting_ += line;
+  waiting_ += '\n';
+  if (!writing_) writing_ = thread_.submit([this] { write_waiting(); });
+}
+
+void StderrJournal::write_waiting() {
+  for (;;) {
+    std::string bytes;
+    std::uint64_t lost = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      bytes = std::exchange(waiting_, {});
+      lost = std::exchange(lost_, 0);
+      writing_ = !bytes.empty();
+      if (!writing_) return;
+    }
+    write_all(bytes);
+    if (lost == 0) continue;
+    const auto sentence = fmt::format("{} log lines were lost: stderr is not read fast enough", lost);
+    write_all(observe::render(observe::Level::Warning, sentence, format_, uv::wall_time()) + "\n");
+  }
 }
 
 }  // namespace postern::app

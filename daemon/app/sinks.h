@@ -1,25 +1,23 @@
 // Where log lines go: stderr, written by a thread of its own, so that a full pipe never stalls an event loop.
+//
+// Not spdlog: of its work only the queue and the thread would be left to do (lines are rendered by observe/log_line),
+// and a queue of lines means a write(2) for each, where this one writes all that waits at once.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
+#include <mutex>
+#include <string>
 
 #include "daemon/session/journal.h"
+#include "daemon/uv/work_pool.h"
 #include "observe/log_line.h"
-
-namespace spdlog {
-class async_logger;
-namespace details {
-class thread_pool;
-}
-}  // namespace spdlog
 
 namespace postern::app {
 
 class StderrJournal : public session::Journal {
  public:
-  StderrJournal();
+  StderrJournal() = default;
   /// Writes what waits.
   ~StderrJournal() override;
 
@@ -30,13 +28,18 @@ class StderrJournal : public session::Journal {
   void note(observe::Level level, std::string_view message) override;
 
  private:
-  void write(std::string line);
+  void append(const std::string& line);
+  void write_waiting();
 
   std::atomic<observe::Level> level_{observe::Level::Info};
   std::atomic<observe::LineFormat> format_{observe::LineFormat::Text};
-  std::shared_ptr<spdlog::details::thread_pool> thread_;
-  std::shared_ptr<spdlog::async_logger> logger_;
-  std::atomic<std::size_t> lost_reported_{0};
+
+  std::mutex mutex_;
+  std::string waiting_;          // whole lines
+  bool writing_ = false;         // the thread has been asked to write and has not yet seen `waiting_` empty
+  std::uint64_t lost_ = 0;       // lines that found no room, since this was last said
+
+  uv::WorkPool thread_{{.name = "log", .threads = 1, .queue_max = 4, .nice = 0}};  // last: joined before the rest goes
 };
 
 }  // namespace postern::app
