@@ -22,6 +22,7 @@ class NameIndex {
  public:
   using Id = std::uint32_t;
   static constexpr std::size_t key_octets_max = 255;
+  static constexpr std::size_t names_max = (std::size_t{1} << 26) - 1;
 
   NameIndex();
   NameIndex(const NameIndex&) = delete;
@@ -52,7 +53,7 @@ class NameIndex {
   void each(std::size_t count, const std::function<void(Id, std::string_view)>& visit) const;
 
  private:
-  // A record: number (4 octets), length (1), text, padding. Positions count in units of 4 octets.
+  // A record: length (1 octet), text, padding; in the order of their numbers. Positions count in units of 4 octets.
   static constexpr std::size_t unit_octets = 4;
   static constexpr std::size_t chunk_units = 16 * 1024;
   using Chunk = std::shared_ptr<char[]>;
@@ -60,10 +61,10 @@ class NameIndex {
   NameIndex(std::size_t table_size, const std::uint64_t (&seed)[2]);
 
   std::uint64_t hash(std::string_view key) const noexcept;
-  const char* record(std::uint32_t position) const noexcept;
+  char* record(std::uint32_t position) const noexcept;
   std::string_view record_key(std::uint32_t position) const noexcept;
-  void insert(std::uint64_t hash, std::uint32_t position);
-  std::uint32_t append_record(Id id, std::string_view key);
+  void insert(std::uint64_t hash, std::uint32_t position, Id id);
+  std::uint32_t append_record(std::string_view key);
 
   std::uint64_t seed_[2];  // of this process, so that nobody can choose names that collide
   std::size_t table_size_;  // a power of two
@@ -71,7 +72,8 @@ class NameIndex {
   std::size_t count_max_;
   std::size_t chunk_count_ = 0;
   std::size_t next_unit_ = 0;  // where the next record goes
-  // A cell: the upper half of the hash, then position + 1; 0 is empty. Stored with release after the record is whole.
+  // A cell: 8 bits of the hash, the number (26 bits), position + 1 (30 bits); 0 is empty. Stored with release after the
+  // record is whole. With the number here, what it leads to is fetched from memory while the record is compared.
   std::unique_ptr<std::atomic<std::uint64_t>[]> table_;
   std::unique_ptr<Chunk[]> chunks_;  // room for count_max_ records of the greatest length: never moved
   std::vector<std::uint32_t> positions_;  // by number; the writer's only

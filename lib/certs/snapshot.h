@@ -37,7 +37,7 @@ struct Found {
 
 class Snapshot {
  public:
-  /// No allocation; two cache misses for a hit, besides those of the entry itself.
+  /// No allocation; for a hit two reads of memory one after the other that no cache can be expected to have.
   Found find(const DnsName& name) const noexcept { return find_canonical(name.text()); }
 
   /// An entry for `default_certificate`: the `id` of a `[[certificate]]`, or a name, which is looked up as find() does
