@@ -15,7 +15,6 @@
 namespace postern::tls {
 
 struct ServerHandshake {
-  std::shared_ptr<const ServerContext> context;
   std::shared_ptr<const CredentialSource> source;
   ClientHelloReader reader;
   std::optional<ClientHello> hello;
@@ -31,6 +30,7 @@ struct ClientHandshake {
 };
 
 struct Connection {
+  std::shared_ptr<const ServerContext> context;  ///< server side; TLS 1.3 tickets are made after the handshake
   // One of the two, until the handshake is forgotten.
   std::unique_ptr<ServerHandshake> server;
   std::unique_ptr<ClientHandshake> client;

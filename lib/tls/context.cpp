@@ -93,14 +93,14 @@ ssl_private_key_result_t complete_outside(SSL* ssl, std::uint8_t* out, std::size
 
 constexpr SSL_PRIVATE_KEY_METHOD outside_method{sign_outside, decrypt_outside, complete_outside};
 
-bool apply(SSL* ssl, const ServerHandshake& handshake) {
-  const Choice& choice = handshake.choice;
+bool apply(SSL* ssl, const Connection& connection) {
+  const Choice& choice = connection.server->choice;
   const Credential& credential = *choice.credential;
   std::vector<CRYPTO_BUFFER*> chain;
   chain.reserve(credential.chain.size());
   for (const auto& certificate : credential.chain) chain.push_back(certificate.get());
   const bool outside = credential.leaf.key_kind == KeyKind::Rsa &&
-                       handshake.context->settings().rsa_keys == RsaKeys::Outside;
+                       connection.context->settings().rsa_keys == RsaKeys::Outside;
   return SSL_set_chain_and_key(ssl, chain.data(), chain.size(), outside ? nullptr : credential.key.get(),
                                outside ? &outside_method : nullptr) == 1 &&
          // A ticket is good only for the identity that it was issued under.
@@ -124,12 +124,32 @@ ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO* client_hello
     connection.refusal = "there is no certificate to serve, neither for the name asked for nor a default";
     return ssl_select_cert_error;
   }
-  return apply(client_hello->ssl, handshake) ? ssl_select_cert_success : ssl_select_cert_error;
+  return apply(client_hello->ssl, connection) ? ssl_select_cert_success : ssl_select_cert_error;
 }
 
 int acknowledge_server_name(SSL* ssl, int* /*alert*/, void* /*unused*/) noexcept {
   const Choice& choice = connection_of(ssl).server->choice;
   return choice.match == Match::Default ? SSL_TLSEXT_ERR_NOACK : SSL_TLSEXT_ERR_OK;
+}
+
+/// Prepares to seal or to open a ticket. The values returned are BoringSSL's: 0 for a ticket that is to be ignored, 2 for
+/// one that is good but to be replaced.
+int use_ticket_key(SSL* ssl, std::uint8_t* name, std::uint8_t* iv, EVP_CIPHER_CTX* cipher, HMAC_CTX* hmac,
+                   int sealing) noexcept {
+  const auto keys = connection_of(ssl).context->ticket_keys()->current();
+  const TicketKey* key = &keys->sealing();
+  if (sealing == 1) {
+    std::copy(key->name.begin(), key->name.end(), name);
+    RAND_bytes(iv, EVP_CIPHER_iv_length(EVP_aes_256_cbc()));
+  } else {
+    key = keys->find({reinterpret_cast<const char*>(name), key->name.size()});
+    if (key == nullptr) return 0;
+  }
+  if (!EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), nullptr, key->aes.data(), iv, sealing) ||
+      !HMAC_Init_ex(hmac, key->hmac.data(), key->hmac.size(), EVP_sha256(), nullptr)) {
+    return -1;
+  }
+  return keys->is_outdated(*key) ? 2 : 1;
 }
 
 /// Notes alerts. Their value is the level in the upper octet and the number in the lower.
@@ -169,14 +189,20 @@ bssl::UniquePtr<SSL_CTX> make_context(Version min_version) {
 
 }  // namespace
 
-Result<std::shared_ptr<const ServerContext>> ServerContext::make(const TlsSettings& settings, Application application) {
+Result<std::shared_ptr<const ServerContext>> ServerContext::make(const TlsSettings& settings, Application application,
+                                                                 std::shared_ptr<const TicketKeyring> ticket_keys) {
   auto made = std::make_shared<ServerContext>();
   made->settings_ = settings;
+  made->ticket_keys_ = std::move(ticket_keys);
   made->context_ = make_context(settings.min_version);
   if (!made->context_) return fail("the TLS context cannot be made: {}", drain_errors());
   SSL_CTX* const context = made->get();
   if (settings.tickets == 0) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
   SSL_CTX_set_num_tickets(context, settings.tickets);
+  const auto lifetime = static_cast<std::uint32_t>(settings.ticket_lifetime.count());
+  SSL_CTX_set_timeout(context, lifetime);
+  SSL_CTX_set_session_psk_dhe_timeout(context, lifetime);
+  if (made->ticket_keys_) SSL_CTX_set_tlsext_ticket_key_cb(context, use_ticket_key);
   SSL_CTX_set_select_certificate_cb(context, select_certificate);
   SSL_CTX_set_tlsext_servername_callback(context, acknowledge_server_name);
   SSL_CTX_set_alpn_select_cb(context, application == Application::Smtp ? select_smtp : select_https, nullptr);

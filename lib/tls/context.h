@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "tls/compat.h"
 #include "tls/settings.h"
+#include "tls/ticket_keys.h"
 
 namespace postern::tls {
 
@@ -18,12 +19,17 @@ enum class Application { Smtp, Https };
 class ServerContext {
  public:
   /// Fails only for want of memory or for a version that the library does not have.
-  static Result<std::shared_ptr<const ServerContext>> make(const TlsSettings& settings, Application application);
+  /// `ticket_keys`, which must have published something, may be shared by many contexts; null: BoringSSL makes keys of
+  /// its own, which end with the context.
+  static Result<std::shared_ptr<const ServerContext>> make(const TlsSettings& settings, Application application,
+                                                           std::shared_ptr<const TicketKeyring> ticket_keys = nullptr);
   SSL_CTX* get() const { return context_.get(); }
   const TlsSettings& settings() const { return settings_; }
+  const TicketKeyring* ticket_keys() const { return ticket_keys_.get(); }
 
  private:
   TlsSettings settings_;
+  std::shared_ptr<const TicketKeyring> ticket_keys_;
   bssl::UniquePtr<SSL_CTX> context_;
 };
 

@@ -1,6 +1,7 @@
 // The `[tls]` part of the configuration, as the TLS layer needs it. config/ fills it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 namespace postern::tls {
@@ -16,6 +17,7 @@ enum class RsaKeys {
 struct TlsSettings {
   Version min_version = Version::Tls12;
   unsigned tickets = 1;  ///< TLS 1.3 tickets a handshake; 0 for none
+  std::chrono::seconds ticket_lifetime = std::chrono::hours(12);  ///< TLS 1.3 allows 7 days at most
   RsaKeys rsa_keys = RsaKeys::Inline;
 };
 

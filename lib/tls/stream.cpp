@@ -251,7 +251,7 @@ std::unique_ptr<Stream> Stream::server(std::shared_ptr<const ServerContext> cont
   Connection connection;
   connection.server = std::make_unique<ServerHandshake>();
   SSL_CTX* const raw = context->get();
-  connection.server->context = std::move(context);
+  connection.context = std::move(context);
   connection.server->source = std::move(source);
   return std::make_unique<TlsStream>(raw, std::move(connection));
 }
