@@ -36,6 +36,11 @@ constexpr std::string_view hop_field = "received:";
 
 std::string_view BodyReader::read(std::string_view& input) {
   while (!at_end_ && !input.empty()) {
+    if (cr_kept_) {
+      const auto judged = judge_kept_cr(input);
+      if (!judged.empty() && !fault_) return judged;
+      continue;
+    }
     const auto count = pass_unchanged(input);
     if (count > 0) {
       const auto piece = input.substr(0, count);
@@ -54,7 +59,9 @@ std::string_view BodyReader::read(std::string_view& input) {
 /// end of data nor a stuffed dot passes here (and read() drops it).
 std::size_t BodyReader::pass_unchanged(std::string_view input) {
   for (std::size_t at = 0;;) {
-    if (at < input.size() && input[at] == '.' && position_ != Position::MidLine) return at;
+    if (at < input.size() && input[at] == '.' && position_ != Position::MidLine && rules_.framing == Framing::Dots) {
+      return at;
+    }
     const auto end = find_line_octet(input, at);
     if (end > at) add_to_line(input.substr(at, end - at));
     at = end;
@@ -81,14 +88,13 @@ std::optional<std::string_view> BodyReader::judge_front(std::string_view& input)
       return judge_dot(input);
     case '\r':
       if (input.size() < 2) return std::nullopt;
-      if (!normalize) break;
-      add_to_line(" ");
-      position_ = Position::AfterLoneCr;
-      return put_instead(input, " ");
+      input.remove_prefix(1);
+      return judge_lone_cr();
     case '\n':
       if (!normalize) break;
       end_line(Position::AfterLoneLf);
-      return put_instead(input, "\r\n");
+      input.remove_prefix(1);
+      return "\r\n";
     default:  // NUL
       break;
   }
@@ -118,9 +124,32 @@ std::optional<std::string_view> BodyReader::judge_dot(std::string_view& input) {
   return dot;
 }
 
-std::string_view BodyReader::put_instead(std::string_view& input, std::string_view replacement) {
+std::string_view BodyReader::judge_lone_cr() {
+  if (rules_.smuggling == Smuggling::Reject) fail(Fault::Smuggling);
+  add_to_line(" ");
+  position_ = Position::AfterLoneCr;
+  return " ";
+}
+
+/// What the CR at the end of the last chunk was, now that its next octet is there.
+std::string_view BodyReader::judge_kept_cr(std::string_view& input) {
+  cr_kept_ = false;
+  if (!input.starts_with('\n')) return judge_lone_cr();
   input.remove_prefix(1);
-  return replacement;
+  end_line(Position::AfterCrlf);
+  return "\r\n";
+}
+
+void BodyReader::end_chunk(std::string_view rest) { cr_kept_ = cr_kept_ || rest == "\r"; }
+
+std::string_view BodyReader::finish_chunks() {
+  at_end_ = true;
+  if (cr_kept_) fail(Fault::Smuggling);
+  if (octets_ > 0 && position_ != Position::AfterCrlf && position_ != Position::AfterLoneLf) {
+    end_line(Position::AfterCrlf);
+    return fault_ ? std::string_view() : "\r\n";
+  }
+  return {};
 }
 
 void BodyReader::add_to_line(std::string_view text) {

@@ -1,4 +1,4 @@
-// The text of a message as it comes behind DATA: finds its end, takes away the dots that were stuffed in, and keeps out
+// The text of a message as it comes behind DATA or BDAT: finds its end, takes away the dots that were stuffed in, and keeps out
 // what could end a message for somebody else (DESIGN promise 5, SMTP smuggling).
 //
 // The end of data is CRLF.CRLF and nothing else (the CRLF of the DATA line counts as the first). A CR or LF that stands
@@ -9,6 +9,9 @@
 // becomes a space. What is given out never holds either, so who sends it on stuffs the lines that are there and no
 // others. A dot between two line ends of which one is not CRLF (LF.LF, LF.CRLF, CRLF.LF, CR.CR, CR.CRLF, ...) is what
 // some other server takes for an end of data: nobody sends that in good faith, and it is a fault here too.
+//
+// Behind BDAT (RFC 3030) the octets are counted by the caller: there are no stuffed dots and there is no end of data. The
+// rule for lone CR, LF and NUL is the same, and a line end may be cut in two by the end of a chunk.
 //
 // What cannot be judged yet (a CR, a dot at the front of a line) stays in the input until more comes.
 #pragma once
@@ -24,10 +27,13 @@ namespace postern::smtp {
 
 constexpr std::size_t hops_max = 100;  ///< Received fields in a message; RFC 5321 section 6.3
 
+enum class Framing { Dots, Chunks };
+
 struct BodyRules {
   Smuggling smuggling = Smuggling::Reject;
   std::uint64_t message_octets_max = 0;   ///< without stuffed dots, with line ends (RFC 1870 section 5)
   std::size_t text_line_octets_max = 0;   ///< with CRLF; 0: no limit
+  Framing framing = Framing::Dots;
 };
 
 class BodyReader {
@@ -40,6 +46,13 @@ class BodyReader {
   /// points into `input` or to a constant. Empty: the end was reached, or more input is needed (what remains in
   /// `input`, three octets at most, must be shown again).
   std::string_view read(std::string_view& input);
+
+  /// Framing::Chunks: all octets of a chunk were shown; `rest` is what remains of them. Keeps a CR whose LF may be the
+  /// first octet of the next chunk.
+  void end_chunk(std::string_view rest);
+
+  /// Framing::Chunks: there is no further chunk. Gives out the line end that a message must have at its end.
+  std::string_view finish_chunks();
 
   bool at_end() const { return at_end_; }
 
@@ -55,8 +68,9 @@ class BodyReader {
 
   std::size_t pass_unchanged(std::string_view input);
   std::optional<std::string_view> judge_front(std::string_view& input);
+  std::string_view judge_kept_cr(std::string_view& input);
+  std::string_view judge_lone_cr();
   std::optional<std::string_view> judge_dot(std::string_view& input);
-  std::string_view put_instead(std::string_view& input, std::string_view replacement);
   void add_to_line(std::string_view text);
   void count(std::size_t text_octets);
   void end_line(Position next);
@@ -68,6 +82,7 @@ class BodyReader {
   std::size_t hops_ = 0;
   std::uint8_t name_octets_matched_ = 0;  // of "received:", at the front of the line
   bool in_header_ = true;
+  bool cr_kept_ = false;  // the last octet of the last chunk was a CR
   bool at_end_ = false;
   Position position_ = Position::AfterCrlf;
   std::optional<Fault> fault_;

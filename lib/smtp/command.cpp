@@ -12,13 +12,14 @@ namespace postern::smtp {
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Verb>, 22> verbs{{
+constexpr std::array<std::pair<std::string_view, Verb>, 23> verbs{{
     {"EHLO", Verb::Ehlo},
     {"HELO", Verb::Helo},
     {"LHLO", Verb::Lhlo},
     {"MAIL", Verb::Mail},
     {"RCPT", Verb::Rcpt},
     {"DATA", Verb::Data},
+    {"BDAT", Verb::Bdat},
     {"RSET", Verb::Rset},
     {"NOOP", Verb::Noop},
     {"QUIT", Verb::Quit},
@@ -188,6 +189,14 @@ Parsed<RcptCommand> parse_rcpt(std::string_view argument, const Grammar& grammar
   const auto refuse = [](const Parameter&) { return std::optional<NamedReply>(replies::unknown_parameter); };
   if (auto refusal = for_each_parameter(argument, refuse)) return tl::unexpected(*refusal);
   return RcptCommand{std::move(*to)};
+}
+
+Parsed<BdatCommand> parse_bdat(std::string_view argument) {
+  const auto digits = argument.substr(0, argument.find_first_of(" \t"));
+  const auto rest = trimmed(argument.substr(digits.size()));
+  const auto octets = parse_decimal(digits);
+  if (!octets || !(rest.empty() || equals_ignoring_case(rest, "LAST"))) return tl::unexpected(replies::bad_chunk);
+  return BdatCommand{*octets, !rest.empty()};
 }
 
 }  // namespace postern::smtp

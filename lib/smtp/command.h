@@ -19,6 +19,7 @@ enum class Verb : std::uint8_t {
   Mail,
   Rcpt,
   Data,
+  Bdat,
   Rset,
   Noop,
   Quit,
@@ -70,5 +71,13 @@ struct RcptCommand {
 
 /// `TO:<path> parameters` (RFC 5321 section 4.1.1.3).
 Parsed<RcptCommand> parse_rcpt(std::string_view argument, const Grammar& grammar);
+
+struct BdatCommand {
+  std::uint64_t octets = 0;
+  bool last = false;
+};
+
+/// `octets [LAST]` (RFC 3030 section 2). Where this fails nobody knows how many octets of text follow.
+Parsed<BdatCommand> parse_bdat(std::string_view argument);
 
 }  // namespace postern::smtp

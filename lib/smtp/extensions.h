@@ -7,7 +7,8 @@ namespace postern::smtp {
 /// extension is offered only where what stands behind the session can carry it (DESIGN section 3).
 struct Extensions {
   bool smtputf8 = false;    ///< RFC 6531
-  // Later: CHUNKING, BINARYMIME, DSN, PRDR, LIMITS, REQUIRETLS.
+  bool chunking = false;    ///< RFC 3030, without BINARYMIME
+  // Later: BINARYMIME, DSN, PRDR, LIMITS, REQUIRETLS.
 };
 
 }  // namespace postern::smtp

@@ -35,6 +35,7 @@ inline constexpr NamedReply recipient_ok{250, "2.1.5", "Recipient OK"};
 inline constexpr NamedReply cannot_verify{252, "2.5.2", "Cannot say before RCPT, but will take it if the recipient exists"};
 inline constexpr NamedReply help{214, "2.0.0", "EHLO HELO LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nRFC 5321"};
 inline constexpr NamedReply start_input{354, "", "End the message with <CRLF>.<CRLF>"};
+inline constexpr NamedReply chunk_received{250, "2.0.0", "Chunk received"};
 inline constexpr NamedReply taken{250, "2.0.0", "Message taken"};
 
 // Commands that are wrong in themselves.
@@ -51,6 +52,7 @@ inline constexpr NamedReply bad_sender_syntax{501, "5.1.7", "Bad sender address:
 inline constexpr NamedReply bad_recipient_syntax{501, "5.1.3", "Bad recipient address: expected RCPT TO:<user@domain>"};
 inline constexpr NamedReply bad_parameter_value{501, "5.5.4", "Bad value of a parameter"};
 inline constexpr NamedReply duplicate_parameter{501, "5.5.4", "A parameter is given twice"};
+inline constexpr NamedReply bad_chunk{501, "5.5.4", "Expected BDAT octets [LAST]; cannot tell where the text ends"};
 inline constexpr NamedReply unknown_parameter{555, "5.5.4", "Parameter not recognized or not offered"};
 inline constexpr NamedReply smtputf8_needed{553, "5.6.7", "Non-ASCII addresses need SMTPUTF8"};
 
@@ -62,6 +64,7 @@ inline constexpr NamedReply sender_first{503, "5.5.1", "Send MAIL first"};
 inline constexpr NamedReply sender_given{503, "5.5.1", "A sender is given already"};
 inline constexpr NamedReply recipient_first{503, "5.5.1", "Send RCPT first"};
 inline constexpr NamedReply no_valid_recipients{554, "5.5.1", "No valid recipients"};
+inline constexpr NamedReply chunks_begun{503, "5.5.1", "Send BDAT until LAST, or RSET"};
 inline constexpr NamedReply tls_active{503, "5.5.1", "TLS is active already"};
 inline constexpr NamedReply tls_in_transaction{503, "5.5.1", "STARTTLS is not possible inside a transaction"};
 

@@ -14,6 +14,7 @@ Reply ehlo_answer(const ServerOptions& options) {
   text += "\n8BITMIME";
   if (options.tls == TlsState::Offered) text += "\nSTARTTLS";
   text += "\nENHANCEDSTATUSCODES";
+  if (options.extensions.chunking) text += "\nCHUNKING";
   if (options.extensions.smtputf8) text += "\nSMTPUTF8";
   return Reply{250, {}, std::move(text)};
 }
@@ -78,6 +79,41 @@ void ServerSession::State::refuse_body(std::string_view) {
   if (transaction->recipient_refused && options.dialect == Dialect::Smtp) return say(replies::no_valid_recipients);
   if (transaction->recipient_refused) return say(replies::recipient_first);  // RFC 2033 section 4.2 wants 503
   refuse(replies::recipient_first);
+}
+
+/// RFC 3030 section 2. The first chunk is offered like DATA, but its answer 354 is not for the client.
+void ServerSession::State::take_chunk(std::string_view argument) {
+  const auto chunk = parse_bdat(argument);
+  if (!chunk || !grammar().offered.chunking) return refuse_chunk(argument, replies::not_implemented);
+  transaction->last_chunk = chunk->last;
+  chunk_left = chunk->octets;
+  if (transaction->in_chunks) {
+    phase = Phase::ReceivingChunk;
+    return;
+  }
+  transaction->in_chunks = true;
+  phase = Phase::BodyAsked;
+  events.push_back(BodyOffered{replies.ask(ReplyQueue::Question::Body)});
+}
+
+/// The text of a chunk that is out of order is eaten to the octet: it must not be read as commands.
+void ServerSession::State::refuse_chunk(std::string_view argument, const NamedReply& reply) {
+  const auto chunk = parse_bdat(argument);
+  if (!chunk) return close(SessionClosing::Why::WrongProtocol, chunk.error());
+  refuse(reply);
+  end_transaction(TransactionEnded::Why::Reset);  // what the client thinks it has sent is not there
+  if (phase != Phase::Greeted) phase = Phase::Ready;
+  begin_eating(chunk->octets);
+}
+
+void ServerSession::State::refuse_chunk_without_recipients(std::string_view argument) {
+  refuse_chunk(argument, transaction->recipient_refused ? replies::no_valid_recipients : replies::recipient_first);
+}
+
+void ServerSession::State::begin_eating(std::uint64_t octets) {
+  chunk_left = octets;
+  phase_behind_chunk = phase;
+  phase = Phase::EatingChunk;
 }
 
 void ServerSession::State::reset(std::string_view argument) {

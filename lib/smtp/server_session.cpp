@@ -32,7 +32,8 @@ constexpr Phases greeted = in(Phase::Greeted);
 constexpr Phases ready = in(Phase::Ready);
 constexpr Phases has_sender = in(Phase::HasSender);
 constexpr Phases has_recipients = in(Phase::HasRecipients);
-constexpr Phases mid_transaction = has_sender | has_recipients;
+constexpr Phases has_chunks = in(Phase::HasChunks);
+constexpr Phases mid_transaction = has_sender | has_recipients | has_chunks;
 constexpr Phases anywhere = greeted | ready | mid_transaction;
 
 enum class WaitsFor : std::uint8_t {
@@ -41,11 +42,6 @@ enum class WaitsFor : std::uint8_t {
   AllAnswers,
 };
 
-// A refused recipient is a mistake of the client only in numbers: a list server with a few stale addresses is no
-// attacker. So an error counts ten points, and a recipient refused for good one.
-constexpr std::size_t points_of_error = 10;
-constexpr std::size_t points_of_refused_recipient = 1;
-
 /// No octet of a command, and none that a person may have typed.
 bool is_noise(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -53,26 +49,6 @@ bool is_noise(char c) {
 }
 
 bool has_noise(std::string_view text) { return std::any_of(text.begin(), text.end(), is_noise); }
-
-TransactionEnded::Why why_ended(BodyReader::Fault fault) {
-  switch (fault) {
-    case BodyReader::Fault::Smuggling: return TransactionEnded::Why::Smuggling;
-    case BodyReader::Fault::TooManyHops: return TransactionEnded::Why::TooManyHops;
-    case BodyReader::Fault::TooLarge:
-    case BodyReader::Fault::LineTooLong: break;
-  }
-  return TransactionEnded::Why::MessageTooLarge;
-}
-
-const NamedReply& refusal(BodyReader::Fault fault) {
-  switch (fault) {
-    case BodyReader::Fault::Smuggling: return replies::smuggling;
-    case BodyReader::Fault::TooManyHops: return replies::too_many_hops;
-    case BodyReader::Fault::LineTooLong: return replies::text_line_too_long;
-    case BodyReader::Fault::TooLarge: break;
-  }
-  return replies::message_too_large;
-}
 
 }  // namespace
 
@@ -86,20 +62,27 @@ struct ServerSession::State::Transition {
 struct ServerSession::State::Table {
   using S = State;
   // clang-format off
-  static constexpr std::array<Transition, 23> rows{{
+  static constexpr std::array<Transition, 30> rows{{
       {Verb::Ehlo,     WaitsFor::AllAnswers, anywhere,            &S::ehlo},
       {Verb::Helo,     WaitsFor::AllAnswers, anywhere,            &S::helo},
       {Verb::Lhlo,     WaitsFor::AllAnswers, anywhere,            &S::lhlo},
       {Verb::Mail,     WaitsFor::Sender,     ready,               &S::offer_sender},
       {Verb::Mail,     WaitsFor::Sender,     greeted,             &S::refuse_with<replies::hello_first>},
       {Verb::Mail,     WaitsFor::Sender,     mid_transaction,      &S::refuse_with<replies::sender_given>},
-      {Verb::Rcpt,     WaitsFor::Sender,     mid_transaction,      &S::offer_recipient},
+      {Verb::Rcpt,     WaitsFor::Sender,     has_sender,          &S::offer_recipient},
+      {Verb::Rcpt,     WaitsFor::Sender,     has_recipients,      &S::offer_recipient},
+      {Verb::Rcpt,     WaitsFor::Sender,     has_chunks,          &S::refuse_with<replies::chunks_begun>},
       {Verb::Rcpt,     WaitsFor::Sender,     greeted,             &S::refuse_with<replies::hello_first>},
       {Verb::Rcpt,     WaitsFor::Sender,     ready,               &S::refuse_with<replies::sender_first>},
       {Verb::Data,     WaitsFor::AllAnswers, has_recipients,      &S::offer_body},
       {Verb::Data,     WaitsFor::AllAnswers, has_sender,          &S::refuse_body},
       {Verb::Data,     WaitsFor::AllAnswers, greeted,             &S::refuse_with<replies::hello_first>},
       {Verb::Data,     WaitsFor::AllAnswers, ready,               &S::refuse_with<replies::sender_first>},
+      {Verb::Data,     WaitsFor::AllAnswers, has_chunks,          &S::refuse_with<replies::chunks_begun>},
+      {Verb::Bdat,     WaitsFor::AllAnswers, has_recipients | has_chunks, &S::take_chunk},
+      {Verb::Bdat,     WaitsFor::AllAnswers, has_sender,          &S::refuse_chunk_without_recipients},
+      {Verb::Bdat,     WaitsFor::AllAnswers, greeted,             &S::refuse_chunk_with<replies::hello_first>},
+      {Verb::Bdat,     WaitsFor::AllAnswers, ready,               &S::refuse_chunk_with<replies::sender_first>},
       {Verb::Rset,     WaitsFor::AllAnswers, anywhere,            &S::reset},
       {Verb::Noop,     WaitsFor::Nothing,    anywhere,            &S::noop},
       {Verb::Quit,     WaitsFor::AllAnswers, anywhere,            &S::quit},
@@ -157,9 +140,14 @@ bool ServerSession::State::advance() {
       return read_command();
     case Phase::HasSender:
     case Phase::HasRecipients:
+    case Phase::HasChunks:
       return read_command();
     case Phase::Receiving:
       return read_body();
+    case Phase::ReceivingChunk:
+      return read_chunk();
+    case Phase::EatingChunk:
+      return eat_chunk();
     case Phase::TlsPending:
       if (input_ended) close(SessionClosing::Why::PeerClosed, std::nullopt);
       return input_ended;
@@ -243,52 +231,12 @@ bool ServerSession::State::must_wait(Verb verb) const {
          transaction->recipients + replies.open(Question::Recipient) >= options.limits.recipients_max;
 }
 
-bool ServerSession::State::read_body() {
-  BodyReader& body = *transaction->body;
-  std::string_view rest = inbox.view();
-  const auto piece = body.read(rest);
-  const auto used = inbox.size() - rest.size();
-  if (!piece.empty()) {
-    lent = used;
-    events.push_back(BodyChunk{piece});
-    return true;
-  }
-  inbox.consume(used);
-  if (body.fault()) end_transaction(why_ended(*body.fault()), refusal(*body.fault()));
-  if (body.at_end()) {
-    finish_body();
-    return true;
-  }
-  if (events.empty() && input_ended) close(SessionClosing::Why::PeerClosed, std::nullopt);
-  return !events.empty() || phase == Phase::Closing;
-}
-
-void ServerSession::State::finish_body() {
-  waiting_since = now;
-  const auto fault = transaction->body->fault();
-  if (!fault) {
-    phase = Phase::AwaitingOutcome;
-    events.push_back(MessageComplete{replies.ask(Question::Outcome), transaction->body->octets()});
-    return;
-  }
-  if (*fault == BodyReader::Fault::Smuggling) error_points += points_of_error;
-  say_for_each_recipient(refusal(*fault));
-  transaction.reset();
-  phase = Phase::Ready;
-}
-
 /// Takes back what the last BodyChunk pointed to.
 void ServerSession::State::settle() { inbox.consume(std::exchange(lent, 0)); }
 
 void ServerSession::State::refuse(const NamedReply& reply) {
   error_points += points_of_error;
   say(reply);
-}
-
-/// RFC 2033 section 4.2: behind the text, LMTP answers for each recipient.
-void ServerSession::State::say_for_each_recipient(const Reply& reply) {
-  const auto count = options.dialect == Dialect::Lmtp ? transaction->recipients : 1;
-  for (std::size_t i = 0; i < count; ++i) say(reply);
 }
 
 /// Tells the caller that the transaction is gone, if it knew of one. What remains of it is the way to its end of data.
@@ -332,11 +280,7 @@ void ServerSession::State::note_answer(Question asked, const Reply& reply) {
       }
       break;
     case Question::Body:
-      phase = reply.intermediate() ? Phase::Receiving : Phase::HasRecipients;
-      if (reply.intermediate()) {
-        transaction->body.emplace(BodyRules{options.smuggling, options.limits.message_octets_max,
-                                            options.limits.text_line_octets_max});
-      }
+      note_body_answer(reply);
       break;
     case Question::Outcome:
       note_outcome(reply.positive());
@@ -377,7 +321,7 @@ void ServerSession::receive(std::string_view bytes, Instant now) {
   s.settle();
   s.now = now;
   if (s.input_ended || s.phase >= Phase::TlsPending) return;  // what comes in clear from here on is read by nobody
-  if (s.phase == Phase::Receiving) s.waiting_since = now;
+  if (s.reads_text()) s.waiting_since = now;
   s.inbox.append(bytes);
 }
 
@@ -412,7 +356,7 @@ void ServerSession::answer(EventNumber number, Reply reply, Instant now) {
   const bool repeated = *asked == Question::Outcome && s.options.dialect == Dialect::Lmtp && s.transaction;
   if (repeated) return answer_recipients(number, std::vector<Reply>(s.transaction->recipients, reply), now);
   s.settle();
-  s.replies.answer(number, render(reply));
+  s.replies.answer(number, s.rendered_answer(*asked, reply));
   s.now = s.waiting_since = now;
   s.blocked = false;
   if (s.phase < Phase::Closing) s.note_answer(*asked, reply);
@@ -452,7 +396,7 @@ std::optional<Instant> ServerSession::deadline() const {
   const State& s = *state_;
   if (s.phase >= Phase::Closing || s.replies.open() > 0) return std::nullopt;
   if (s.phase == Phase::TlsPending) return s.waiting_since + s.options.timeouts.handshake;
-  if (s.phase == Phase::Receiving) return s.waiting_since + s.options.timeouts.data;
+  if (s.reads_text()) return s.waiting_since + s.options.timeouts.data;
   return s.waiting_since + s.options.timeouts.command;
 }
 

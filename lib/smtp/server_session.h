@@ -66,8 +66,9 @@ struct RecipientOffered {
   ForwardPath to;
 };
 
-/// DATA was in order and at least one recipient was accepted. Answer with 354 (`replies::start_input`) to take the
-/// message, or refuse it; after a refusal the transaction stays as it was.
+/// DATA, or the first BDAT, was in order and at least one recipient was accepted. Answer with 354
+/// (`replies::start_input`) to take the message, or refuse it. After a refused DATA the transaction stays as it was; a
+/// refused BDAT ends it (TransactionEnded, Reset), because more chunks may be on their way.
 struct BodyOffered {
   EventNumber number;
 };

@@ -1,5 +1,5 @@
-// What a ServerSession knows, split over server_session.cpp (theory, table, clockwork) and server_commands.cpp (what
-// each command does). Internal: nothing else includes this.
+// What a ServerSession knows, split over server_session.cpp (theory, table, clockwork), server_commands.cpp (what each
+// command does) and server_text.cpp (the text of messages). Internal: nothing else includes this.
 #pragma once
 
 #include "base/bytes.h"
@@ -16,13 +16,21 @@ enum class Phase : std::uint8_t {
   Ready,            ///< between transactions
   HasSender,        ///< MAIL was accepted, no RCPT yet
   HasRecipients,    ///< at least one RCPT was accepted
-  BodyAsked,        ///< DATA awaits its answer: what comes next may be text or commands
+  HasChunks,        ///< between two chunks of a message
+  BodyAsked,        ///< DATA or BDAT awaits its answer: what comes next may be text or commands
   Receiving,        ///< text
+  ReceivingChunk,   ///< text of which `chunk_left` octets are to come
+  EatingChunk,      ///< the same, but nobody wants them
   AwaitingOutcome,  ///< the text is complete and awaits its answer
   TlsPending,       ///< from the 220 to STARTTLS until tls_started()
   Closing,          ///< nothing is read any more; open answers are still awaited
   Closed,           ///< SessionClosing was given out
 };
+
+// A refused recipient is a mistake of the client only in numbers: a list server with a few stale addresses is no
+// attacker. So an error counts ten points, and a recipient refused for good one.
+constexpr std::size_t points_of_error = 10;
+constexpr std::size_t points_of_refused_recipient = 1;
 
 /// What belongs to one transaction; there is none while a session idles.
 struct Transaction {
@@ -31,6 +39,8 @@ struct Transaction {
   bool recipient_refused = false; // for the words of the reply to DATA
   std::size_t recipients = 0;     // accepted
   std::optional<BodyReader> body;
+  bool in_chunks = false;
+  bool last_chunk = false;
 };
 
 struct ServerSession::State {
@@ -42,21 +52,33 @@ struct ServerSession::State {
   // server_session.cpp
   bool advance();
   bool read_command();
-  bool read_body();
-  void finish_body();
   /// False when the line must wait for an answer; it was then not used.
   bool work_off(const Line& line);
   bool must_wait(Verb verb) const;
   void settle();
   void say(const Reply& reply) { replies.add(render(reply)); }
   void refuse(const NamedReply& reply);
-  void say_for_each_recipient(const Reply& reply);
   void end_transaction(TransactionEnded::Why why, std::optional<Reply> refusal = {});
   void close(SessionClosing::Why why, std::optional<NamedReply> last_words);
   void note_answer(ReplyQueue::Question asked, const Reply& reply);
   void note_outcome(bool taken);
+  bool reads_text() const {
+    return phase == Phase::Receiving || phase == Phase::ReceivingChunk || phase == Phase::EatingChunk;
+  }
   bool between_transactions() const { return phase == Phase::Greeted || phase == Phase::Ready; }
   Grammar grammar() const;
+
+  // server_text.cpp
+  bool read_body();
+  bool read_chunk();
+  bool eat_chunk();
+  void finish_body();
+  void finish_chunk();
+  void complete_message();
+  void refuse_message(BodyReader::Fault fault);
+  void say_for_each_recipient(const Reply& reply);
+  void note_body_answer(const Reply& reply);
+  std::string rendered_answer(ReplyQueue::Question asked, const Reply& reply) const;
 
   // server_commands.cpp: one for each row of the table
   void ehlo(std::string_view argument);
@@ -67,6 +89,14 @@ struct ServerSession::State {
   void offer_recipient(std::string_view argument);
   void offer_body(std::string_view argument);
   void refuse_body(std::string_view argument);
+  void take_chunk(std::string_view argument);
+  void begin_eating(std::uint64_t octets);
+  template <const NamedReply& reply>
+  void refuse_chunk_with(std::string_view argument) {
+    refuse_chunk(argument, reply);
+  }
+  void refuse_chunk(std::string_view argument, const NamedReply& reply);
+  void refuse_chunk_without_recipients(std::string_view argument);
   void reset(std::string_view argument);
   void noop(std::string_view argument);
   void quit(std::string_view argument);
@@ -88,9 +118,11 @@ struct ServerSession::State {
   std::string client_name;
   Instant now;            // of the last call that said it
   Instant waiting_since;  // what the client's clock is measured from
+  std::uint64_t chunk_left = 0;
   std::size_t error_points = 0;
   std::size_t commands = 0;
   Phase phase = Phase::Greeted;
+  Phase phase_behind_chunk = Phase::Greeted;  // where EatingChunk leads
   SessionClosing::Why closing_why = SessionClosing::Why::Quit;
   bool extended = false;       // EHLO or LHLO, not HELO
   bool first_line = true;      // nothing was said yet, in clear or since the handshake

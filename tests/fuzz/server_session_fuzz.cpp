@@ -21,11 +21,12 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
-constexpr std::array<std::string_view, 24> phrases{
+constexpr std::array<std::string_view, 28> phrases{
     "EHLO client.example\r\n", "HELO x\r\n", "LHLO x\r\n", "MAIL FROM:<a@b.example>\r\n", "MAIL FROM:<> SIZE=9 BODY=8BITMIME\r\n",
     "RCPT TO:<c@d.example>\r\n", "RCPT TO:<postmaster>\r\n", "DATA\r\n", ".\r\n", "\r\n.\r\n", "text\r\n", "..text\r\n",
     "\n.\n", "\r.\r", "\r", "\n", "RSET\r\n", "NOOP\r\n", "STARTTLS\r\n", "QUIT\r\n", "Received: x\r\n", "GET / HTTP/1.1\r\n",
-    "MAIL FROM:<\xc3\xbc@b.example> SMTPUTF8\r\n", "VRFY x\r\n"};
+    "MAIL FROM:<\xc3\xbc@b.example> SMTPUTF8\r\n", "VRFY x\r\n",
+    "BDAT 6\r\ntext\r\n", "BDAT 3\r\na\r\n", "BDAT 2\r\na\r", "BDAT 0 LAST\r\n"};
 
 class Run {
  public:
@@ -53,6 +54,7 @@ class Run {
     options.smuggling = data_.ConsumeBool() ? Smuggling::Reject : Smuggling::Normalize;
     options.strict = data_.ConsumeBool();
     options.extensions.smtputf8 = data_.ConsumeBool();
+    options.extensions.chunking = data_.ConsumeBool();
     options.limits.message_octets_max = 200;
     options.limits.recipients_max = 3;
     options.limits.command_line_octets_max = 100;

@@ -32,6 +32,7 @@ void set_limit(ServerLimits& limits, std::string_view name, std::uint64_t value)
 Extensions extension(std::string_view name) {
   Extensions made;
   if (name == "smtputf8") made.smtputf8 = true;
+  else if (name == "chunking") made.chunking = true;
   else FAIL("unknown extension " << name);
   return made;
 }

@@ -163,3 +163,30 @@ TEST_CASE("of two limits the one that was reached first is told, however the inp
   CHECK(read(rules, "12345678\r\n123456789012345678\r\n.\r\n") == bad(Fault::LineTooLong));
   CHECK(read(rules, "12345678\r\n123456789\r\n.\r\n") == bad(Fault::LineTooLong));
 }
+
+TEST_CASE("in chunks dots are text, and the rule for lone CR, LF and NUL holds across their borders") {
+  const auto in_chunks = [](Smuggling smuggling, const std::vector<std::string>& chunks) {
+    BodyReader reader({smuggling, 1000, 0, Framing::Chunks});
+    Outcome outcome;
+    for (const std::string_view chunk : chunks) {
+      std::string_view input = chunk;
+      for (auto piece = reader.read(input); !piece.empty(); piece = reader.read(input)) outcome.text += piece;
+      reader.end_chunk(input);
+    }
+    outcome.text += reader.finish_chunks();
+    outcome.at_end = reader.at_end();
+    outcome.fault = reader.fault();
+    CHECK((outcome.fault || outcome.text.size() == reader.octets()));
+    if (outcome.fault) outcome.text.clear();
+    return outcome;
+  };
+  CHECK(in_chunks(Smuggling::Reject, {}) == good(""));
+  CHECK(in_chunks(Smuggling::Reject, {".\r\n..\r\n", "a\r\n.\r\n"}) == good(".\r\n..\r\na\r\n.\r\n"));
+  CHECK(in_chunks(Smuggling::Reject, {"a\r", "\nb"}) == good("a\r\nb\r\n"));
+  CHECK(in_chunks(Smuggling::Reject, {"a\r", "", "\n"}) == good("a\r\n"));
+  CHECK(in_chunks(Smuggling::Reject, {"a\r", "b"}) == bad(Fault::Smuggling));
+  CHECK(in_chunks(Smuggling::Reject, {"a\r", "\r\n"}) == bad(Fault::Smuggling));
+  CHECK(in_chunks(Smuggling::Reject, {"a", "\nb"}) == bad(Fault::Smuggling));
+  CHECK(in_chunks(Smuggling::Reject, {"a\r"}) == bad(Fault::Smuggling));
+  CHECK(in_chunks(Smuggling::Normalize, {"a\r", "b\n", "\nc\r", "\r", "\n"}) == good("a b\r\n\r\nc \r\n"));
+}

@@ -127,3 +127,14 @@ TEST_CASE("RCPT") {
   CHECK(same(refusal_of_rcpt("TO:<a@b.example> NOTIFY=NEVER"), replies::unknown_parameter));
   CHECK(same(refusal_of_rcpt("TO:<a@b.example>,<c@d.example>"), replies::bad_parameter_value));
 }
+
+TEST_CASE("BDAT (RFC 3030 2)") {
+  CHECK(parse_bdat("10")->octets == 10);
+  CHECK_FALSE(parse_bdat("10")->last);
+  CHECK(parse_bdat("0 last")->last);
+  CHECK(parse_bdat("18446744073709551615 \t LAST")->octets == 18446744073709551615ull);
+  for (const auto* bad : {"", "LAST", "-1", "+1", "1.0", "0x10", "18446744073709551616", "1 LAST LAST", "1 FIRST", "1LAST"}) {
+    INFO(bad);
+    CHECK_FALSE(parse_bdat(bad));
+  }
+}
