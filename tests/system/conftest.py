@@ -148,10 +148,12 @@ def posternd(build, folder, default_leaf):
     """
     made = []
 
-    def make(target="unix:/nonexistent/lmtp", *, ready=True, prefix=(), env=None, name=None, **tables):
+    def make(target="unix:/nonexistent/lmtp", *, ready=True, prefix=(), env=None, forgive=None, name=None,
+             **tables):
         own = folder / (name or f"p{len(made) + 1}")
         own.mkdir(exist_ok=True)
-        server = Posternd(build, own, basic_settings(own, default_leaf, target, **tables), prefix=prefix, env=env)
+        server = Posternd(build, own, basic_settings(own, default_leaf, target, **tables), prefix=prefix, env=env,
+                          forgive=forgive)
         made.append(server)
         return server.start() if ready else server
     yield make

@@ -29,8 +29,13 @@ def limits_for(action):
 def until_taken(server, recipients, subject):
     """Tries, as a sender does, until the message is taken."""
     def taken():
-        accepted, final, _ = attempt(server, recipients, subject)
-        return accepted == recipients and final.code == 250
+        with server.greeted() as client:
+            client.expect(250, f"MAIL FROM:<{SENDER}>")
+            for recipient in recipients:
+                # A sender would split the message here; one that gives up keeps the count of copies plain.
+                if client.command(f"RCPT TO:<{recipient}>").code != 250:
+                    return False
+            return client.message(message(subject)).code == 250
     eventually(taken, f"{subject} is taken; log:\n{server.process.stderr}")
 
 

@@ -193,8 +193,13 @@ def test_more_connections_than_descriptors_are_said_at_the_start(posternd):
     assert not [line for line in quiet.log() if "descriptor" in line.get("message", "")]
 
 
+# UBSan looks at an object's type by way of a pipe: without descriptors it takes any object for a wrong one.
+BLIND_UBSAN = r"[^\n]*runtime error: member call on address [^\n]*\n[^\n]*object has invalid vptr\n<memory cannot be printed>\n"
+
+
 def test_it_lives_when_it_has_no_descriptors_left(posternd):
-    server = posternd(prefix=[tool("prlimit"), "--nofile=128:128"],
+    server = posternd(prefix=[tool("prlimit"), "--nofile=128:128"], forgive=BLIND_UBSAN,
+                      env=environment(UBSAN_OPTIONS="halt_on_error=0"),
                       limits={"connections": 1000, "connections_per_address": 1000})
     kept = []
     try:

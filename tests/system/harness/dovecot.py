@@ -158,6 +158,13 @@ class Dovecot:
             return 0
         return len(self.doveadm("search", "-u", user, "mailbox", "INBOX").splitlines())
 
+    def subjects(self, user):
+        """The subjects of all messages in the user's INBOX: one call, however many they are."""
+        if not (self.folder / "mail" / user).exists():
+            return []
+        output = self.doveadm("-f", "tab", "fetch", "-u", user, "hdr.subject", "mailbox", "INBOX")
+        return output.decode().splitlines()[1:]
+
     def messages(self, user):
         """All messages of the user's INBOX as they lie there, oldest first."""
         if not (self.folder / "mail" / user).exists():
