@@ -73,8 +73,10 @@ void Transaction::hand_off(Backends& backends, uv::Loop& loop, std::function<voi
   auto all = parts();
   parts_open_ = all.size();
   const Instant deadline = loop.now() + settings_->final_deadline;
+  smtp::MailParameters parameters = parameters_;
+  parameters.size = message_->octets();  // what the client declared knows nothing of our Received field
   for (Part& part : all) {
-    Delivery delivery{part.backend, {from_, part.paths, parameters_}, message_->reader(), deadline};
+    Delivery delivery{part.backend, {from_, part.paths, parameters}, message_->reader(), deadline};
     backends.deliver(std::move(delivery),
                      [self = shared_from_this(), part = std::move(part), &loop](const Delivered& delivered) {
                        self->part_done(part, delivered, loop);
