@@ -44,11 +44,12 @@ class Daemon {
     if (!config) return failed(Exit::ConfigurationError, config.error().lines);
     if (const auto prepared = prepare(*config); prepared != Exit::Ok) return prepared;
 
-    for (auto& worker : workers_) worker->start();
-    reloader_.watch();
     const uv::Signal terminate(loop_, SIGTERM, [this] { shut_down("SIGTERM"); });
     const uv::Signal interrupt(loop_, SIGINT, [this] { shut_down("SIGINT"); });
     const uv::Signal hang_up(loop_, SIGHUP, [this] { reload_on_signal(); });
+    // Only now: from the first greeting on, signals must do what they are for.
+    for (auto& worker : workers_) worker->start();
+    reloader_.watch();
     journal_.note(observe::Level::Info, fmt::format("posternd {} is ready: {} workers, {} names, {} certificates",
                                                     POSTERN_VERSION, workers_.size(), reloader_.facts().names,
                                                     reloader_.facts().certificates));

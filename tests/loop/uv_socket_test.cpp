@@ -150,7 +150,7 @@ TEST_CASE("after the peer's FIN the other direction still works") {
 
 TEST_CASE("more than the kernel takes waits, goes out in order, and is followed by the FIN") {
   Pair pair;
-  const std::string big = pattern(8 << 20);
+  const std::string big = pattern(32 << 20);
   pair.here().socket->stop_reading();
   for (std::size_t at = 0; at < big.size(); at += 300'000) pair.client.socket->send(big.substr(at, 300'000));
   CHECK(pair.client.socket->unsent() > 0);
@@ -166,7 +166,7 @@ TEST_CASE("more than the kernel takes waits, goes out in order, and is followed 
 
 TEST_CASE("a reader that stops is sent no more than the kernel holds, and loses nothing") {
   Pair pair;
-  const std::string big = pattern(4 << 20);
+  const std::string big = pattern(32 << 20);
   int stops = 0;
   pair.here().when_bytes = [&] {
     ++stops;
@@ -237,7 +237,7 @@ TEST_CASE("a write to a peer that is gone fails after the call, and its last wor
 
 TEST_CASE("close is idempotent, tells once and last, and never within the call") {
   Pair pair;
-  pair.client.socket->send(pattern(8 << 20));  // a write is in flight
+  pair.client.socket->send(pattern(32 << 20));  // a write is in flight
   pair.client.socket->send("and more");
   pair.client.socket->close();
   pair.client.socket->close();
@@ -263,7 +263,7 @@ TEST_CASE("a close while connecting ends without any other callback") {
 
 TEST_CASE("close_when_sent sends everything first") {
   Pair pair;
-  const std::string big = pattern(4 << 20);
+  const std::string big = pattern(32 << 20);
   pair.client.socket->send(big);
   REQUIRE(pair.client.socket->unsent() > 0);
   pair.client.socket->close_when_sent(1h);
@@ -289,7 +289,7 @@ TEST_CASE("close_when_sent gives up when the peer takes nothing in time") {
   const auto [mine, theirs] = socket_pair();
   Peer peer;
   peer.socket = Socket::adopt(loop, mine, peer);
-  peer.socket->send(pattern(8 << 20));
+  peer.socket->send(pattern(32 << 20));
   peer.socket->close_when_sent(5ms);
   CHECK(turn_until(loop, [&] { return peer.closed(); }));
   CHECK(peer.told == Told{"closed"});
@@ -318,7 +318,7 @@ TEST_CASE("a socket may be closed in any of its callbacks") {
     const auto close = [&here] { here.socket->close(); };
     here.when_bytes = [&, close] {
       if (where == "bytes") close();
-      if (where == "drained" && here.told.size() == 1) here.socket->send(pattern(8 << 20));
+      if (where == "drained" && here.told.size() == 1) here.socket->send(pattern(32 << 20));
     };
     if (where == "drained") here.when_drained = close;
     here.when_end = close;

@@ -16,10 +16,13 @@ namespace postern::uv::test {
 
 /// Turns the loop until `done`; false when that has not come within a time that only a hang exceeds.
 inline bool turn_until(Loop& loop, const std::function<bool()>& done) {
-  bool late = false;
-  Timer watchdog(loop, [&late] { late = true; });
-  watchdog.start_at(monotonic_now() + std::chrono::seconds(30));
-  while (!done() && !late) uv_run(loop.get(), UV_RUN_ONCE);
+  const Instant limit = monotonic_now() + std::chrono::seconds(30);
+  // UV_RUN_ONCE runs timers first and then waits: without the tick, a `done` that a timer has made true is seen late.
+  Timer tick(loop, [] {});
+  while (!done() && monotonic_now() < limit) {
+    tick.start_at(monotonic_now() + std::chrono::milliseconds(5));
+    uv_run(loop.get(), UV_RUN_ONCE);
+  }
   return done();
 }
 
