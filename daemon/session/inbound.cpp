@@ -263,19 +263,22 @@ void Inbound::record_handshake() {
 }
 
 void Inbound::flush() {
-  if (smtp_ && (!stream_ || stream_->established())) {
-    std::string replies = smtp_->take_output();
-    if (!replies.empty()) {
-      if (stream_) {
-        stream_->send(replies);
-      } else {
-        socket_->send(std::move(replies));
-      }
-    }
+  flush_replies();
+  flush_records();
+}
+
+void Inbound::flush_replies() {
+  if (!smtp_ || (stream_ && !stream_->established())) return;
+  std::string replies = smtp_->take_output();
+  if (!stream_) {
+    socket_->send(std::move(replies));
+  } else if (!replies.empty()) {
+    stream_->send(replies);
   }
-  if (!stream_) return;
-  std::string records = stream_->take_output();
-  if (!records.empty()) socket_->send(std::move(records));
+}
+
+void Inbound::flush_records() {
+  if (stream_) socket_->send(stream_->take_output());
 }
 
 void Inbound::update_reading() {
@@ -360,11 +363,9 @@ void Inbound::close_unless_awaiting_outcome() {
 
 void Inbound::close_politely(std::string outcome) {
   if (phase_ != Phase::Talking) return;
-  flush();
-  if (stream_) {
-    if (stream_->established()) stream_->close();
-    flush();
-  }
+  flush_replies();
+  if (stream_ && stream_->established()) stream_->close();
+  flush_records();
   end(std::move(outcome));
   socket_->close_when_sent(last_words_within);
 }

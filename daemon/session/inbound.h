@@ -99,6 +99,8 @@ class Inbound : private uv::SocketHandler {
   void outcome_known(smtp::EventNumber number, const smtp::Reply& reply);
   void record_handshake();
   void flush();
+  void flush_replies();
+  void flush_records();
   void update_reading();
   void rearm_timer();
   void on_timer();

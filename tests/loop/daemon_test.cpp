@@ -11,6 +11,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "daemon/uv/socket.h"
 #include "tests/support/catch.h"
@@ -54,11 +55,14 @@ class RunningDaemon {
     std::filesystem::remove_all(folder);
   }
 
+  /// Once only: a posternd that has ended handles no signal any more.
+  void terminate() {
+    if (!std::exchange(terminated_, true)) ::kill(::getpid(), SIGTERM);
+  }
+
   app::Exit stop() {
-    if (thread_.joinable()) {
-      ::kill(::getpid(), SIGTERM);
-      thread_.join();
-    }
+    terminate();
+    if (thread_.joinable()) thread_.join();
     return exit_;
   }
 
@@ -114,6 +118,7 @@ class RunningDaemon {
   test::TestCa ca;
 
  private:
+  bool terminated_ = false;
   app::Exit exit_ = app::Exit::RunFailure;
   std::thread thread_;
 };
@@ -199,7 +204,7 @@ TEST_CASE("a session past its dot is answered before the daemon ends; an idle on
   CHECK(busy.say("RCPT TO:<b@example.com>").starts_with("250 "));
   CHECK(busy.say("DATA").starts_with("354 "));
   CHECK(busy.say("Subject: x\r\n\r\nbody\r\n.").starts_with("451 "));  // there is no backend
-  ::kill(::getpid(), SIGTERM);
+  daemon.terminate();
   CHECK(idle.reply().starts_with("421 "));
   CHECK(idle.reply().empty());
   CHECK(busy.reply().starts_with("421 "));

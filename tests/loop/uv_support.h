@@ -20,7 +20,7 @@ inline bool turn_until(Loop& loop, const std::function<bool()>& done) {
   // UV_RUN_ONCE runs timers first and then waits: without the tick, a `done` that a timer has made true is seen late.
   Timer tick(loop, [] {});
   while (!done() && monotonic_now() < limit) {
-    tick.start_at(monotonic_now() + std::chrono::milliseconds(5));
+    tick.start_at(monotonic_now() + std::chrono::milliseconds(50));
     uv_run(loop.get(), UV_RUN_ONCE);
   }
   return done();
