@@ -68,7 +68,7 @@ class Backends {
     std::string hostname;                          ///< what LHLO says
     unsigned worker_count = 1;                     ///< process limits are divided by it (at least one connection each)
     Duration wait_max = std::chrono::seconds(30);  ///< in line for a connection; then `451 4.3.2`
-    Duration backoff_first = std::chrono::seconds(1);  ///< a target that failed is not dialled for; doubles each time
+    Duration backoff_first = std::chrono::milliseconds(100);  ///< a target that failed is not dialled for; doubles each time
     Duration backoff_max = std::chrono::seconds(30);
     Duration late_max = std::chrono::minutes(1);  ///< a connection is read on after `final_deadline`
   };
