@@ -16,6 +16,7 @@
 #include "daemon/uv/socket.h"
 #include "tests/support/catch.h"
 #include "tests/support/smtp_client.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/test_ca.h"
 
 using namespace postern;
@@ -39,9 +40,6 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
 class RunningDaemon {
  public:
   RunningDaemon() : port(free_port()) {
-    std::string pattern = "/tmp/postern-daemon-XXXXXX";
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    folder = pattern;
     std::filesystem::create_directories(folder / "live");
     put_certificate("mx1.example.com");
     put_certificate("mx2.example.com");
@@ -50,10 +48,7 @@ class RunningDaemon {
     wait_until([this] { return greeting().starts_with("220 "); });
   }
 
-  ~RunningDaemon() {
-    stop();
-    std::filesystem::remove_all(folder);
-  }
+  ~RunningDaemon() { stop(); }
 
   /// Once only: a posternd that has ended handles no signal any more.
   void terminate() {
@@ -114,7 +109,8 @@ class RunningDaemon {
   }
 
   const std::uint16_t port;
-  std::filesystem::path folder;
+  const test::TemporaryDirectory directory;
+  const std::filesystem::path folder = directory.path();
   test::TestCa ca;
 
  private:

@@ -1,13 +1,11 @@
 // Messages that spill to a file: what was written is what is read, whatever the sizes.
 #include "daemon/session/message.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <optional>
 #include <string>
 
 #include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace postern;
 using session::Message;
@@ -49,12 +47,6 @@ class ReadAll {
   std::unique_ptr<session::BodySource> source_;
 };
 
-std::string temporary_directory() {
-  std::string path = "/tmp/postern-message-XXXXXX";
-  REQUIRE(::mkdtemp(path.data()) != nullptr);
-  return path;
-}
-
 std::string pattern(std::size_t octets) {
   std::string bytes(octets, '\0');
   for (std::size_t i = 0; i < octets; ++i) bytes[i] = static_cast<char>('!' + (i * 7 + i / 251) % 90);
@@ -64,12 +56,12 @@ std::string pattern(std::size_t octets) {
 }  // namespace
 
 TEST_CASE("a message is read back byte for byte, from memory, from the file, and across the border") {
-  const std::string directory = temporary_directory();
+  const test::TemporaryDirectory directory;
   for (const std::size_t octets : {0ul, 1ul, 999ul, 1000ul, 1001ul, 70'000ul, 3'000'000ul}) {
     CAPTURE(octets);
     Bench bench;
     const std::string sent = pattern(octets);
-    auto message = Message::make(bench.loop, bench.pool, {1000, directory});
+    auto message = Message::make(bench.loop, bench.pool, {1000, directory.path()});
     for (std::size_t at = 0; at < octets; at += 4093) message->append(std::string_view(sent).substr(at, 4093));
     std::optional<Result<void>> finished;
     message->finish([&](Result<void> result) {
@@ -85,14 +77,14 @@ TEST_CASE("a message is read back byte for byte, from memory, from the file, and
     CHECK_FALSE(reading.error);
     CHECK((reading.bytes == sent));
   }
-  CHECK(::rmdir(directory.c_str()) == 0);  // nothing was left behind
+  CHECK(test::entries_of(directory.path()).empty());  // nothing was left behind
 }
 
 TEST_CASE("two readers of one message do not disturb each other") {
-  const std::string directory = temporary_directory();
+  const test::TemporaryDirectory directory;
   Bench bench;
   const std::string sent = pattern(900'000);
-  auto message = Message::make(bench.loop, bench.pool, {1000, directory});
+  auto message = Message::make(bench.loop, bench.pool, {1000, directory.path()});
   message->append(sent);
   message->finish([&](Result<void> result) {
     CHECK(result.has_value());
@@ -104,7 +96,6 @@ TEST_CASE("two readers of one message do not disturb each other") {
   while (!first.done || !second.done) bench.loop.run();
   CHECK((first.bytes == sent));
   CHECK((second.bytes == sent));
-  ::rmdir(directory.c_str());
 }
 
 TEST_CASE("a spill directory that cannot be written makes the message fail, and only the message") {
