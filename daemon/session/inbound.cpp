@@ -1,13 +1,8 @@
 #include "daemon/session/inbound.h"
 
 #include <algorithm>
-#include <cassert>
 #include <utility>
 #include <variant>
-
-#include "certs/chooser.h"
-#include "smtp/replies.h"
-#include "smtp/trace.h"
 
 namespace postern::session {
 
@@ -67,18 +62,6 @@ smtp::Extensions Inbound::extensions() const {
   return offered;
 }
 
-void Inbound::start_tls() {
-  const auto generation = services_.tls.get();
-  const auto settings = services_.settings.get();
-  const ListenerSettings& listener = settings->listeners.at(listener_);
-  auto chooser = std::make_shared<certs::Chooser>(generation->snapshot, listener_.text(),
-                                                  listener.default_certificate_at(record_.local.address),
-                                                  generation->default_snapshot);
-  stream_ = tls::Stream::server(generation->contexts.at(listener_), std::move(chooser));
-  handshake_began_ = services_.loop.now();
-  handshake_deadline_ = handshake_began_ + settings->smtp.timeouts.handshake;
-}
-
 void Inbound::pump() {
   if (pumping_ || phase_ != Phase::Talking) return;
   pumping_ = true;
@@ -106,161 +89,7 @@ bool Inbound::handle_smtp_events() {
   return wants_input();
 }
 
-bool Inbound::handle_one_stream_event() {
-  const auto event = stream_->next();
-  if (event) std::visit([this](const auto& e) { handle(e); }, *event);
-  return event.has_value() && phase_ == Phase::Talking;
-}
-
-void Inbound::handle(const smtp::SenderOffered& event) {
-  transaction_ = Transaction::make(services_.settings.get(), event.from, event.parameters, transaction_facts(),
-                                   services_.journal, services_.loop.now());
-  smtp_->answer(event.number, smtp::replies::sender_ok, services_.loop.now());
-}
-
-void Inbound::handle(const smtp::RecipientOffered& event) {
-  assert(transaction_);
-  const auto route = transaction_->settings().routes->route(event.to);
-  if (!route) {
-    transaction_->refuse(event.to, "", route.error(), services_.loop.now());
-    smtp_->answer(event.number, route.error(), services_.loop.now());
-    return;
-  }
-  services_.backends.check(
-      *route, transaction_->parameters(),
-      [&directory = services_.directory, id = id_, number = event.number, asked = event.to,
-       transaction = transaction_](const Checked& checked) {
-        Inbound* session = directory.find(id);
-        if (session != nullptr && session->transaction_ == transaction) {
-          session->recipient_checked(number, asked, checked);
-        }
-      });
-}
-
-void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked) {
-  if (phase_ != Phase::Talking) return;
-  if (checked.reply.positive()) {
-    transaction_->accept(asked, checked.backend, checked.to);
-    ++record_.recipients;
-  } else {
-    transaction_->refuse(asked, checked.backend, checked.reply, services_.loop.now());
-  }
-  smtp_->answer(number, checked.reply.positive() ? smtp::replies::recipient_ok : checked.reply, services_.loop.now());
-  pump();
-}
-
-void Inbound::handle(const smtp::BodyOffered& event) {
-  assert(transaction_);
-  const RunSettings& settings = transaction_->settings();
-  auto message = Message::make(services_.loop, services_.spill_pool, {settings.spill_at, settings.spill_dir});
-  message->on_relief([&directory = services_.directory, id = id_] {
-    if (Inbound* session = directory.find(id)) session->pump();
-  });
-
-  smtp::TraceFacts trace;
-  trace.client_name = smtp_->client_name();
-  trace.client_address = peer_.address;
-  trace.by = settings.listeners.at(listener_).hostname_at(record_.local.address);
-  trace.protocol = smtp_->protocol_name();
-  trace.transaction = transaction_->id();
-  trace.for_path = transaction_->only_recipient();
-  trace.tls_version = record_.tls_version;
-  trace.tls_cipher = record_.tls_cipher;
-  trace.server_name = record_.sni;
-  trace.time = uv::wall_time();
-  transaction_->begin_message(std::move(message), smtp::received_field(trace));
-  smtp_->answer(event.number, smtp::replies::start_input, services_.loop.now());
-}
-
-void Inbound::handle(const smtp::BodyChunk& event) { transaction_->append(event.bytes); }
-
-void Inbound::handle(const smtp::MessageComplete& event) {
-  record_.octets += event.octets;
-  transaction_->message()->finish(
-      [&directory = services_.directory, id = id_, number = event.number](const Result<void>& written) {
-        if (Inbound* session = directory.find(id)) session->message_written(number, written);
-      });
-}
-
-void Inbound::message_written(smtp::EventNumber number, const Result<void>& written) {
-  if (phase_ != Phase::Talking) return;
-  if (!written) return outcome_known(number, transaction_->fail_locally(written.error(), services_.loop.now()));
-  transaction_->hand_off(services_.backends, services_.loop,
-                         [&directory = services_.directory, &counters = services_.counters,
-                          &journal = services_.journal, id = id_, number,
-                          transaction = transaction_->id()](const smtp::Reply& reply) {
-                           if (reply.positive()) counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
-                           Inbound* session = directory.find(id);
-                           if (session != nullptr && session->phase_ == Phase::Talking) {
-                             session->outcome_known(number, reply);
-                           } else {
-                             journal.note(observe::Level::Warning,
-                                          transaction + ": the client was gone before it could be told: " + reply.text);
-                           }
-                         });
-}
-
-void Inbound::outcome_known(smtp::EventNumber number, const smtp::Reply& reply) {
-  if (reply.positive()) ++record_.messages;
-  transaction_.reset();
-  smtp_->answer(number, reply, services_.loop.now());
-  pump();
-}
-
-void Inbound::handle(const smtp::TransactionEnded& event) {
-  if (transaction_ && event.refusal) transaction_->refuse_message(*event.refusal, services_.loop.now());
-  transaction_.reset();
-}
-
-void Inbound::handle(const smtp::TlsRequested&) {
-  flush();
-  start_tls();
-}
-
 void Inbound::handle(const smtp::SessionClosing& event) { close_politely(std::string(smtp::to_string(event.why))); }
-
-void Inbound::handle(const tls::Established&) {
-  handshake_deadline_.reset();
-  record_handshake();
-  if (smtp_) {
-    const auto settings = services_.settings.get();
-    smtp_->tls_started(settings->listeners.at(listener_).hostname_at(record_.local.address), extensions(),
-                       services_.loop.now());
-  } else {
-    start_smtp(smtp::TlsState::Active);
-  }
-}
-
-void Inbound::handle(const tls::Plaintext& event) { smtp_->receive(event.bytes, services_.loop.now()); }
-
-void Inbound::handle(const tls::PeerClosed&) {
-  peer_ended_ = true;
-  if (!smtp_) return close_now("TLS closed before the greeting");
-  smtp_->end_of_input();
-  handle_smtp_events();
-}
-
-void Inbound::handle(const tls::TlsFailed& event) {
-  if (event.during_handshake) record_handshake();
-  record_.tls_error = event.reason;
-  close_politely(event.during_handshake ? "TLS handshake failed" : "TLS failed");
-}
-
-void Inbound::record_handshake() {
-  record_.handshake = services_.loop.now() - handshake_began_;
-  if (const tls::ClientHello* hello = stream_->hello()) record_.sni = hello->raw_server_name;
-  const tls::Choice& choice = stream_->choice();
-  if (choice.credential) {
-    record_.sni_match = tls::to_string(choice.match);
-    record_.certificate = choice.credential->leaf.subject + " (" + choice.credential->source + ")";
-  }
-  if (!stream_->established()) return;
-  record_.tls = true;
-  record_.tls_version = stream_->facts().version;
-  record_.tls_cipher = stream_->facts().cipher;
-  record_.resumed = stream_->facts().resumed;
-  stream_->forget_handshake();
-}
 
 void Inbound::flush() {
   flush_replies();
@@ -300,17 +129,6 @@ void Inbound::rearm_timer() {
   } else {
     timer_.stop();
   }
-}
-
-void Inbound::on_timer() {
-  if (phase_ != Phase::Talking) return;
-  if (handshake_deadline_) {
-    record_handshake();
-    record_.tls_error = "the handshake took too long";
-    return close_now("TLS handshake timed out");
-  }
-  smtp_->expire(services_.loop.now());
-  pump();
 }
 
 void Inbound::on_bytes(std::string_view bytes) {
@@ -392,18 +210,6 @@ void Inbound::finish_record() {
   if (smtp_) record_.client_name = smtp_->client_name();
   record_.total = services_.loop.now() - accepted_at_;
   services_.journal.record(record_);
-}
-
-observe::RecipientRecord Inbound::transaction_facts() {
-  observe::RecipientRecord facts;
-  facts.transaction = services_.ids.next();
-  facts.session = record_.id;
-  facts.peer = peer_;
-  facts.client_name = smtp_->client_name();
-  facts.tls_version = record_.tls_version;
-  facts.tls_cipher = record_.tls_cipher;
-  facts.sni = record_.sni;
-  return facts;
 }
 
 }  // namespace postern::session

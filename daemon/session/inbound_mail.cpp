@@ -1,0 +1,123 @@
+// What an inbound session does about mail: the events of the SMTP machine that belong to a transaction.
+#include <cassert>
+#include <utility>
+
+#include "daemon/session/inbound.h"
+#include "smtp/replies.h"
+#include "smtp/trace.h"
+
+namespace postern::session {
+
+void Inbound::handle(const smtp::SenderOffered& event) {
+  transaction_ = Transaction::make(services_.settings.get(), event.from, event.parameters, transaction_facts(),
+                                   services_.journal, services_.loop.now());
+  smtp_->answer(event.number, smtp::replies::sender_ok, services_.loop.now());
+}
+
+void Inbound::handle(const smtp::RecipientOffered& event) {
+  assert(transaction_);
+  const auto route = transaction_->settings().routes->route(event.to);
+  if (!route) {
+    transaction_->refuse(event.to, "", route.error(), services_.loop.now());
+    smtp_->answer(event.number, route.error(), services_.loop.now());
+    return;
+  }
+  services_.backends.check(
+      *route, transaction_->parameters(),
+      [&directory = services_.directory, id = id_, number = event.number, asked = event.to,
+       transaction = transaction_](const Checked& checked) {
+        Inbound* session = directory.find(id);
+        if (session != nullptr && session->transaction_ == transaction) {
+          session->recipient_checked(number, asked, checked);
+        }
+      });
+}
+
+void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked) {
+  if (phase_ != Phase::Talking) return;
+  if (checked.reply.positive()) {
+    transaction_->accept(asked, checked.backend, checked.to);
+    ++record_.recipients;
+  } else {
+    transaction_->refuse(asked, checked.backend, checked.reply, services_.loop.now());
+  }
+  smtp_->answer(number, checked.reply.positive() ? smtp::replies::recipient_ok : checked.reply, services_.loop.now());
+  pump();
+}
+
+void Inbound::handle(const smtp::BodyOffered& event) {
+  assert(transaction_);
+  const RunSettings& settings = transaction_->settings();
+  auto message = Message::make(services_.loop, services_.spill_pool, {settings.spill_at, settings.spill_dir});
+  message->on_relief([&directory = services_.directory, id = id_] {
+    if (Inbound* session = directory.find(id)) session->pump();
+  });
+
+  smtp::TraceFacts trace;
+  trace.client_name = smtp_->client_name();
+  trace.client_address = peer_.address;
+  trace.by = settings.listeners.at(listener_).hostname_at(record_.local.address);
+  trace.protocol = smtp_->protocol_name();
+  trace.transaction = transaction_->id();
+  trace.for_path = transaction_->only_recipient();
+  trace.tls_version = record_.tls_version;
+  trace.tls_cipher = record_.tls_cipher;
+  trace.server_name = record_.sni;
+  trace.time = uv::wall_time();
+  transaction_->begin_message(std::move(message), smtp::received_field(trace));
+  smtp_->answer(event.number, smtp::replies::start_input, services_.loop.now());
+}
+
+void Inbound::handle(const smtp::BodyChunk& event) { transaction_->append(event.bytes); }
+
+void Inbound::handle(const smtp::MessageComplete& event) {
+  record_.octets += event.octets;
+  transaction_->message()->finish(
+      [&directory = services_.directory, id = id_, number = event.number](const Result<void>& written) {
+        if (Inbound* session = directory.find(id)) session->message_written(number, written);
+      });
+}
+
+void Inbound::message_written(smtp::EventNumber number, const Result<void>& written) {
+  if (phase_ != Phase::Talking) return;
+  if (!written) return outcome_known(number, transaction_->fail_locally(written.error(), services_.loop.now()));
+  transaction_->hand_off(services_.backends, services_.loop,
+                         [&directory = services_.directory, &counters = services_.counters,
+                          &journal = services_.journal, id = id_, number,
+                          transaction = transaction_->id()](const smtp::Reply& reply) {
+                           if (reply.positive()) counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
+                           Inbound* session = directory.find(id);
+                           if (session != nullptr && session->phase_ == Phase::Talking) {
+                             session->outcome_known(number, reply);
+                           } else {
+                             journal.note(observe::Level::Warning,
+                                          transaction + ": the client was gone before it could be told: " + reply.text);
+                           }
+                         });
+}
+
+void Inbound::outcome_known(smtp::EventNumber number, const smtp::Reply& reply) {
+  if (reply.positive()) ++record_.messages;
+  transaction_.reset();
+  smtp_->answer(number, reply, services_.loop.now());
+  pump();
+}
+
+void Inbound::handle(const smtp::TransactionEnded& event) {
+  if (transaction_ && event.refusal) transaction_->refuse_message(*event.refusal, services_.loop.now());
+  transaction_.reset();
+}
+
+observe::RecipientRecord Inbound::transaction_facts() {
+  observe::RecipientRecord facts;
+  facts.transaction = services_.ids.next();
+  facts.session = record_.id;
+  facts.peer = peer_;
+  facts.client_name = smtp_->client_name();
+  facts.tls_version = record_.tls_version;
+  facts.tls_cipher = record_.tls_cipher;
+  facts.sni = record_.sni;
+  return facts;
+}
+
+}  // namespace postern::session

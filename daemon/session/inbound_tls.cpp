@@ -1,0 +1,87 @@
+// What an inbound session does about TLS: the handshake, its record, and how it ends.
+#include <memory>
+#include <utility>
+
+#include "certs/chooser.h"
+#include "daemon/session/inbound.h"
+
+namespace postern::session {
+
+void Inbound::start_tls() {
+  const auto generation = services_.tls.get();
+  const auto settings = services_.settings.get();
+  const ListenerSettings& listener = settings->listeners.at(listener_);
+  auto chooser = std::make_shared<certs::Chooser>(generation->snapshot, listener_.text(),
+                                                  listener.default_certificate_at(record_.local.address),
+                                                  generation->default_snapshot);
+  stream_ = tls::Stream::server(generation->contexts.at(listener_), std::move(chooser));
+  handshake_began_ = services_.loop.now();
+  handshake_deadline_ = handshake_began_ + settings->smtp.timeouts.handshake;
+}
+
+bool Inbound::handle_one_stream_event() {
+  const auto event = stream_->next();
+  if (event) std::visit([this](const auto& e) { handle(e); }, *event);
+  return event.has_value() && phase_ == Phase::Talking;
+}
+
+void Inbound::handle(const smtp::TlsRequested&) {
+  flush();
+  start_tls();
+}
+
+void Inbound::handle(const tls::Established&) {
+  handshake_deadline_.reset();
+  record_handshake();
+  if (smtp_) {
+    const auto settings = services_.settings.get();
+    smtp_->tls_started(settings->listeners.at(listener_).hostname_at(record_.local.address), extensions(),
+                       services_.loop.now());
+  } else {
+    start_smtp(smtp::TlsState::Active);
+  }
+}
+
+void Inbound::handle(const tls::Plaintext& event) { smtp_->receive(event.bytes, services_.loop.now()); }
+
+void Inbound::handle(const tls::PeerClosed&) {
+  peer_ended_ = true;
+  if (!smtp_) return close_now("TLS closed before the greeting");
+  smtp_->end_of_input();
+  handle_smtp_events();
+}
+
+void Inbound::handle(const tls::TlsFailed& event) {
+  if (event.during_handshake) record_handshake();
+  record_.tls_error = event.reason;
+  close_politely(event.during_handshake ? "TLS handshake failed" : "TLS failed");
+}
+
+void Inbound::record_handshake() {
+  record_.handshake = services_.loop.now() - handshake_began_;
+  if (const tls::ClientHello* hello = stream_->hello()) record_.sni = hello->raw_server_name;
+  const tls::Choice& choice = stream_->choice();
+  if (choice.credential) {
+    record_.sni_match = tls::to_string(choice.match);
+    record_.certificate = choice.credential->leaf.subject + " (" + choice.credential->source + ")";
+  }
+  if (!stream_->established()) return;
+  record_.tls = true;
+  record_.tls_version = stream_->facts().version;
+  record_.tls_cipher = stream_->facts().cipher;
+  record_.resumed = stream_->facts().resumed;
+  stream_->forget_handshake();
+}
+
+void Inbound::on_timer() {
+  if (phase_ != Phase::Talking) return;
+  if (handshake_deadline_) {
+    record_handshake();
+    record_.tls_error = "the handshake took too long";
+    return close_now("TLS handshake timed out");
+  }
+  smtp_->expire(services_.loop.now());
+  pump();
+}
+
+}  // namespace postern::session
