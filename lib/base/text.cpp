@@ -1,11 +1,11 @@
 #include "base/text.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -90,6 +90,31 @@ std::optional<std::uint64_t> parse_with_unit(std::string_view text,
   return std::nullopt;
 }
 
+
+struct Utc {
+  unsigned year, month, day, weekday, hour, minute, second;  // weekday: Sunday is 0
+
+  explicit Utc(WallTime time) {
+    using namespace std::chrono;
+    const auto whole = floor<seconds>(time);
+    const auto midnight = floor<days>(whole);
+    const year_month_day date(midnight);
+    const hh_mm_ss clock(whole - midnight);
+    year = static_cast<unsigned>(static_cast<int>(date.year()));
+    month = static_cast<unsigned>(date.month());
+    day = static_cast<unsigned>(date.day());
+    weekday = std::chrono::weekday(midnight).c_encoding();
+    hour = static_cast<unsigned>(clock.hours().count());
+    minute = static_cast<unsigned>(clock.minutes().count());
+    second = static_cast<unsigned>(clock.seconds().count());
+  }
+};
+
+/// Writes `value` in decimal over text[at, at + width), with leading zeros.
+void put_digits(std::string& text, std::size_t at, std::size_t width, unsigned value) {
+  for (std::size_t i = at + width; i > at; value /= 10) text[--i] = static_cast<char>('0' + value % 10);
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {
@@ -122,19 +147,37 @@ std::string readable(Duration duration) {
   return fmt::format("{:.0f} d", seconds / 86400);
 }
 
+// Every message has several of these, so not by format strings, nor by the time zone database behind gmtime().
 std::string rfc3339(WallTime time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+  const Utc utc(time);
+  std::string text = "0000-00-00T00:00:00Z";
+  put_digits(text, 0, 4, utc.year);
+  put_digits(text, 5, 2, utc.month);
+  put_digits(text, 8, 2, utc.day);
+  put_digits(text, 11, 2, utc.hour);
+  put_digits(text, 14, 2, utc.minute);
+  put_digits(text, 17, 2, utc.second);
+  return text;
 }
 
 std::string rfc5322_date(WallTime time) {
-  // Not %a and %b: those follow the locale.
+  // Not strftime's names: those follow the locale.
   static constexpr std::array days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   static constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const std::tm utc = fmt::gmtime(std::chrono::system_clock::to_time_t(time));
-  return fmt::format("{}, {} {} {} {:02}:{:02}:{:02} +0000", days[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
-                     months[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900, utc.tm_hour, utc.tm_min,
-                     utc.tm_sec);
+  const Utc utc(time);
+  std::string clock = "0000 00:00:00 +0000";
+  put_digits(clock, 0, 4, utc.year);
+  put_digits(clock, 5, 2, utc.hour);
+  put_digits(clock, 8, 2, utc.minute);
+  put_digits(clock, 11, 2, utc.second);
+  std::string text = days[utc.weekday];
+  text += ", ";
+  text += std::to_string(utc.day);
+  text += ' ';
+  text += months[utc.month - 1];
+  text += ' ';
+  return text + clock;
 }
 
 std::optional<std::string_view> nearest_word(std::string_view misspelt, const std::vector<std::string_view>& known) {

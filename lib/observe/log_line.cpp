@@ -1,12 +1,12 @@
 #include "observe/log_line.h"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
-#include <variant>
-#include <vector>
+#include <utility>
 
 #include "base/text.h"
 
@@ -20,76 +20,84 @@ constexpr std::size_t message_octets_max = 8192;
 
 enum class Backslash { Escape, Keep };
 
-/// Printable ASCII stays, everything else becomes \xHH. (Not base's escaped(): that one also serves header comments,
-/// where parentheses and quotes are special. Here they are not, and reply texts are full of them.)
-std::string printable(std::string_view raw, std::size_t octets_max, Backslash backslash) {
-  std::string out;
+/// Appends printable ASCII as it is, everything else as \xHH. (Not base's escaped(): that one also serves header
+/// comments, where parentheses and quotes are special. Here they are not, and reply texts are full of them.)
+void append_printable(std::string& out, std::string_view raw, std::size_t octets_max, Backslash backslash) {
+  static constexpr std::string_view hex = "0123456789abcdef";
+  const std::size_t end = out.size() + octets_max;
   for (const char c : raw) {
-    if (out.size() >= octets_max) return out + "...";
+    if (out.size() >= end) {
+      out += "...";
+      return;
+    }
     const auto byte = static_cast<unsigned char>(c);
     const bool plain = byte >= 0x20 && byte < 0x7f && (c != '\\' || backslash == Backslash::Keep);
     if (plain) {
       out += c;
     } else {
-      out += fmt::format("\\x{:02x}", byte);
+      const char escape[] = {'\\', 'x', hex[byte >> 4], hex[byte & 0xf]};
+      out.append(escape, sizeof escape);
     }
   }
-  return out;
 }
 
-/// The fields of one line, in order, under the same keys in both formats.
+/// Puts a backslash before each of `special` in what stands in `out` from `from` on.
+void escape_from(std::string& out, std::size_t from, std::string_view special) {
+  for (std::size_t at = out.find_first_of(special, from); at != std::string::npos;
+       at = out.find_first_of(special, at + 2)) {
+    out.insert(at, 1, '\\');
+  }
+}
+
+/// One line, written from left to right under the same keys in both formats. A line is on the way of every message, so
+/// that nothing is put together twice.
 class Fields {
  public:
-  void add(std::string_view key, std::string_view raw) {
-    if (!raw.empty()) all_.push_back(Field{key, printable(raw, value_octets_max, Backslash::Escape)});
-  }
-  void add(std::string_view key, std::uint64_t number) { all_.push_back(Field{key, number}); }
-  void add_ms(std::string_view key, Duration duration) {
-    const double ms = static_cast<double>(duration.count()) / 1e6;
-    all_.push_back(Field{key, std::round(ms * 10) / 10});
+  Fields(std::string_view event, LineFormat format, WallTime time) : json_(format == LineFormat::Json) {
+    line_.reserve(line_octets_expected);
+    if (json_) line_ += "{\"time\":\"";
+    line_ += rfc3339(time);
+    line_ += json_ ? "\",\"level\":\"info\",\"event\":\"" : " info ";
+    line_ += event;
+    if (json_) line_ += '"';
   }
 
-  std::string render(std::string_view event, LineFormat format, WallTime time) const {
-    return format == LineFormat::Json ? json(event, time) : text(event, time);
+  void add(std::string_view key, std::string_view raw) {
+    if (raw.empty()) return;
+    add_key(key);
+    const std::size_t value_at = line_.size();
+    append_printable(line_, raw, value_octets_max, Backslash::Escape);
+    if (!json_ && line_.find_first_of(" =\"", value_at) == std::string::npos) return;
+    escape_from(line_, value_at, json_ ? "\"\\" : "\"");
+    line_.insert(value_at, 1, '"');
+    line_ += '"';
+  }
+  void add(std::string_view key, std::uint64_t number) {
+    add_key(key);
+    fmt::format_to(std::back_inserter(line_), FMT_COMPILE("{}"), number);
+  }
+  void add_ms(std::string_view key, Duration duration) {
+    const auto tenths = (std::max<Duration::rep>(duration.count(), 0) + 50'000) / 100'000;
+    add_key(key);
+    fmt::format_to(std::back_inserter(line_), FMT_COMPILE("{}.{}"), tenths / 10, tenths % 10);
+  }
+
+  std::string finish() && {
+    if (json_) line_ += '}';
+    return std::move(line_);
   }
 
  private:
-  using Value = std::variant<std::string, std::uint64_t, double>;
-  struct Field {
-    std::string_view key;
-    Value value;
-  };
+  static constexpr std::size_t line_octets_expected = 512;
 
-  static std::string quoted_if_needed(const std::string& value) {
-    if (value.find_first_of(" =\"") == std::string::npos) return value;
-    std::string out = "\"";
-    for (const char c : value) {
-      if (c == '"') out += '\\';
-      out += c;
-    }
-    return out + '"';
+  void add_key(std::string_view key) {
+    line_ += json_ ? ",\"" : " ";
+    line_ += key;
+    line_ += json_ ? "\":" : "=";
   }
 
-  std::string text(std::string_view event, WallTime time) const {
-    std::string line = fmt::format("{} info {}", rfc3339(time), event);
-    for (const Field& field : all_) {
-      line += fmt::format(" {}=", field.key);
-      if (const auto* value = std::get_if<std::string>(&field.value)) line += quoted_if_needed(*value);
-      if (const auto* value = std::get_if<std::uint64_t>(&field.value)) line += fmt::format("{}", *value);
-      if (const auto* value = std::get_if<double>(&field.value)) line += fmt::format("{:.1f}", *value);
-    }
-    return line;
-  }
-
-  std::string json(std::string_view event, WallTime time) const {
-    nlohmann::ordered_json line{{"time", rfc3339(time)}, {"level", "info"}, {"event", event}};
-    for (const Field& field : all_) {
-      std::visit([&](const auto& value) { line[std::string(field.key)] = value; }, field.value);
-    }
-    return line.dump();
-  }
-
-  std::vector<Field> all_;
+  std::string line_;
+  bool json_;
 };
 
 }  // namespace
@@ -105,7 +113,7 @@ std::string_view to_string(Level level) {
 }
 
 std::string render(const SessionRecord& record, LineFormat format, WallTime time) {
-  Fields fields;
+  Fields fields("session", format, time);
   fields.add("id", record.id);
   fields.add("peer", record.peer.text());
   fields.add("local", record.local.text());
@@ -123,11 +131,11 @@ std::string render(const SessionRecord& record, LineFormat format, WallTime time
   fields.add("octets", record.octets);
   fields.add_ms("total_ms", record.total);
   fields.add("outcome", record.outcome);
-  return fields.render("session", format, time);
+  return std::move(fields).finish();
 }
 
 std::string render(const RecipientRecord& record, LineFormat format, WallTime time) {
-  Fields fields;
+  Fields fields("recipient", format, time);
   fields.add("id", record.transaction);
   fields.add("session", record.session);
   fields.add("from", record.from);
@@ -144,12 +152,13 @@ std::string render(const RecipientRecord& record, LineFormat format, WallTime ti
   fields.add("tls", record.tls_version.empty() ? "none" : record.tls_version);
   fields.add("cipher", record.tls_cipher);
   fields.add("sni", record.sni);
-  return fields.render("recipient", format, time);
+  return std::move(fields).finish();
 }
 
 std::string render(Level level, std::string_view message, LineFormat format, WallTime time) {
   // Whoever made the message escaped what it quotes: a backslash in it is one that stands for something.
-  const std::string safe = printable(message, message_octets_max, Backslash::Keep);
+  std::string safe;
+  append_printable(safe, message, message_octets_max, Backslash::Keep);
   if (format == LineFormat::Text) return fmt::format("{} {} {}", rfc3339(time), to_string(level), safe);
   return nlohmann::ordered_json{{"time", rfc3339(time)}, {"level", to_string(level)}, {"message", safe}}.dump();
 }
