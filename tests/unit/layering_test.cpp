@@ -25,6 +25,8 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"lib/tls", {"lib/base"}},
       {"lib/certs", {"lib/tls", "lib/base"}},
       {"lib/delivery", {"lib/smtp", "lib/base"}},
+      {"lib/http", {"lib/base"}},
+      {"lib/mtasts", {"lib/http", "lib/tls", "lib/base"}},
       // The settings that config fills belong to the libraries that use them.
       {"lib/config", {"lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/base"}},
       {"daemon/uv", {"lib/base"}},
@@ -53,6 +55,7 @@ const std::vector<Reserved>& reserved() {
   static const std::vector<Reserved> rules{
       {"libuv", std::regex(R"(#\s*include\s*[<"]uv[./])"), "", "daemon/uv/"},
       {"c-ares", std::regex(R"(#\s*include\s*[<"]ares)"), "", "daemon/uv/"},
+      {"http_parser", std::regex(R"(#\s*include\s*[<"]http_parser)"), "", "lib/http/server_core.cpp"},
       {"toml++", std::regex(R"(#\s*include\s*[<"]toml)"), "", "lib/config/toml_parse.cpp"},
       {"BoringSSL's headers", std::regex(R"(#\s*include\s*[<"]openssl/)"), "", "lib/tls/compat.h"},
       {"versions of BoringSSL", std::regex(R"(#\s*(if|elif|ifdef|ifndef)\b.*(OPENSSL_|BORINGSSL_|SSL_|TLSEXT_))"), "",
