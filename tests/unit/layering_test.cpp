@@ -20,6 +20,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
   static const std::map<std::string, std::set<std::string>> table{
       {"lib/base", {}},
       {"lib/smtp", {"lib/base"}},
+      {"lib/proxy", {"lib/base"}},
       {"lib/observe", {"lib/base"}},
       {"lib/control", {"lib/base"}},
       {"lib/tls", {"lib/base"}},
