@@ -12,7 +12,7 @@ OutboundCheck::OutboundCheck(smtp::ForwardPath to, smtp::MailParameters paramete
 }
 
 OutboundTask::Progress OutboundCheck::begin(BackendConnection& connection, Instant now) {
-  connection.session().check({}, to_, parameters_, now);
+  connection.session().check({{}, {to_}, parameters_}, now);
   return Progress::Goes;
 }
 

@@ -1,15 +1,17 @@
-// The commands of a transaction are numbered: 0 is MAIL, 1 to n are the RCPTs, n + 1 is DATA (or RSET, in a check). Two
-// counters, how many were sent and how many were answered, are the whole memory of the batch; replies come in the order
-// of the commands. Behind DATA follow the body and one reply for each accepted recipient (SMTP: one for all).
+// The commands of a transaction are numbered: 0 is MAIL, 1 to n are the RCPTs, n + 1 is DATA (or RSET, in a check; BDAT
+// has no such command). Two counters, how many were sent and how many were answered, are the whole memory of the batch;
+// replies come in the order of the commands. Behind it follow the body, with a reply to every BDAT but the last, and one
+// reply for each accepted recipient (SMTP: one for all). XCLIENT and XFORWARD go before, alone: after XCLIENT the peer
+// may offer something else.
 #include "smtp/client_session.h"
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 #include <deque>
 #include <utility>
 
 #include "base/text.h"
+#include "smtp/dot_stuffing.h"
 #include "smtp/replies.h"
 
 namespace postern::smtp {
@@ -18,80 +20,21 @@ namespace {
 
 constexpr int service_closing = 421;  // RFC 5321 section 4.2.3: may answer any command; the peer closes after it
 
-/// Transparency of RFC 5321 section 4.5.2. Works on pieces: it remembers how the one before has ended.
-class DotStuffing {
- public:
-  void append(std::string& out, std::string_view piece) {
-    if (piece.empty()) return;
-    if (last_ == '\n' && piece.front() == '.') out += '.';
-    std::size_t copied = 0;
-    // A line begins behind any LF: should a lone one ever get here, a dot behind it must not end the message at a peer
-    // that takes it for a line end.
-    for (std::size_t from = 0; from < piece.size();) {
-      const void* found = std::memchr(piece.data() + from, '\n', piece.size() - from);
-      if (found == nullptr) break;
-      from = static_cast<std::size_t>(static_cast<const char*>(found) - piece.data()) + 1;
-      if (from < piece.size() && piece[from] == '.') {
-        out.append(piece.substr(copied, from - copied));
-        out += '.';
-        copied = from;
-      }
-    }
-    out.append(piece.substr(copied));
-    before_last_ = piece.size() > 1 ? piece[piece.size() - 2] : last_;
-    last_ = piece.back();
-  }
-
-  void finish(std::string& out) const {
-    if (last_ == '\r') {
-      out += '\n';
-    } else if (last_ != '\n' || before_last_ != '\r') {
-      out += "\r\n";
-    }
-    out += ".\r\n";
-  }
-
- private:
-  // The CRLF of the DATA command: an empty message ends with a dot alone.
-  char before_last_ = '\r';
-  char last_ = '\n';
-};
-
-PeerExtensions parse_extensions(const Reply& hello) {
-  PeerExtensions made;
-  const auto lines = split(hello.text, '\n');
-  for (std::size_t i = 1; i < lines.size(); ++i) {  // the first line is the peer's name
-    const auto words = split(trimmed(lines[i]), ' ');
-    std::string keyword(words.front());
-    std::transform(keyword.begin(), keyword.end(), keyword.begin(),
-                   [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
-    if (keyword.empty()) continue;
-    if (keyword == "PIPELINING") made.pipelining = true;
-    if (keyword == "8BITMIME") made.eight_bit_mime = true;
-    if (keyword == "SMTPUTF8") made.smtputf8 = true;
-    if (keyword == "CHUNKING") made.chunking = true;
-    if (keyword == "DSN") made.dsn = true;
-    if (keyword == "STARTTLS") made.starttls = true;
-    if (keyword == "SIZE") made.size_max = words.size() > 1 ? parse_decimal(words[1]).value_or(0) : 0;
-    made.keywords.push_back(std::move(keyword));
-  }
-  return made;
-}
-
 std::string mail_command(const Envelope& envelope, const PeerExtensions& offered) {
+  using Body = MailParameters::Body;
   std::string command = "MAIL FROM:" + envelope.from.text();
   const auto& parameters = envelope.parameters;
   if (parameters.size && offered.size_max) command += fmt::format(" SIZE={}", *parameters.size);
-  if (parameters.body == MailParameters::Body::EightBitMime && offered.eight_bit_mime) command += " BODY=8BITMIME";
+  if (parameters.body == Body::EightBitMime && offered.eight_bit_mime) command += " BODY=8BITMIME";
+  if (parameters.body == Body::BinaryMime) command += " BODY=BINARYMIME";
   if (parameters.smtputf8) command += " SMTPUTF8";
   return command + "\r\n";
 }
 
-/// Why a message with these parameters cannot go to this peer at all.
-std::optional<Reply> cannot_carry(const MailParameters& parameters, const PeerExtensions& offered) {
-  if (parameters.smtputf8 && !offered.smtputf8) return replies::smtputf8_unsupported_behind;
-  if (parameters.body == MailParameters::Body::BinaryMime) return replies::binarymime_unsupported_behind;
-  return std::nullopt;
+bool refuses_client(const Reply& reply) {
+  // RFC 5321 section 3.1 and RFC 7504: what a server says in place of a greeting to a client that it does not want. The
+  // other codes speak of the XCLIENT command itself.
+  return reply.code == 554 || reply.code == 521;
 }
 
 enum class Purpose { Check, Deliver };
@@ -106,8 +49,14 @@ struct Transaction {
   std::size_t answered = 0;  // commands, and then replies behind the dot
   DotStuffing stuffing{};
 
+  std::size_t chunks_open = 0;  // BDATs without LAST that have no reply yet
+
   std::size_t recipients() const { return envelope.recipients.size(); }
-  std::size_t commands() const { return recipients() + 2; }
+  bool chunked() const {
+    return purpose == Purpose::Deliver && envelope.parameters.body == MailParameters::Body::BinaryMime;
+  }
+  std::size_t commands() const { return recipients() + (chunked() ? 1 : 2); }
+  bool says_xclient() const { return envelope.identify.starts_with("XCLIENT "); }
   bool decided() const {
     return std::all_of(replies.begin(), replies.end(), [](const auto& reply) { return reply.has_value(); });
   }
@@ -126,8 +75,16 @@ std::string_view to_string(ClientStage stage) {
       return "the greeting";
     case ClientStage::Hello:
       return "LHLO or EHLO";
+    case ClientStage::StartTls:
+      return "STARTTLS";
+    case ClientStage::Handshake:
+      return "the TLS handshake";
     case ClientStage::Idle:
       return "an idle connection";
+    case ClientStage::Noop:
+      return "NOOP";
+    case ClientStage::Identify:
+      return "XCLIENT or XFORWARD";
     case ClientStage::Mail:
       return "MAIL";
     case ClientStage::Rcpt:
@@ -150,11 +107,17 @@ struct ClientSession::State {
   void on_reply(Reply reply, Instant now);
   void on_greeting(const Reply& reply, Instant now);
   void on_hello(const Reply& reply, Instant now);
+  void on_start_tls_reply(const Reply& reply);
+  void on_identify_reply(const Reply& reply, Instant now);
   void on_command_reply(const Reply& reply, Instant now);
   void on_data_reply(const Reply& reply, Instant now);
+  void on_chunk_reply(const Reply& reply);
   void on_final_reply(const Reply& reply);
-  void say_hello(std::string_view verb, Instant now);
+  void say_hello(Instant now);
+  void send(std::string_view command, ClientStage awaited, Instant now);
   void begin(Transaction next, Instant now);
+  void begin_commands(Instant now);
+  void want_body(Instant now);
   void send_commands(Instant now);
   void send_command(std::size_t number);
   void reset(Instant now);
@@ -174,6 +137,7 @@ struct ClientSession::State {
   std::optional<Instant> deadline;
   bool closed = false;           // failed, quit or abandoned: nothing happens any more
   bool hello_is_old = false;     // HELO, after a peer that does not know EHLO
+  bool tls_done = false;         // STARTTLS, where it is required
   bool peer_is_closing = false;  // it said 421 to a recipient behind the dot; what follows still counts
   bool answered_anything = false;
 };
@@ -191,15 +155,28 @@ void ClientSession::State::on_reply(Reply reply, Instant now) {
       return on_greeting(reply, now);
     case ClientStage::Hello:
       return on_hello(reply, now);
+    case ClientStage::StartTls:
+      return on_start_tls_reply(reply);
+    case ClientStage::Handshake:
     case ClientStage::Idle:
       return fail_bad_reply("spoke without being asked", reply);
+    case ClientStage::Noop:
+      if (!reply.positive()) return fail_bad_reply("answered NOOP with", reply);
+      stage = ClientStage::Idle;
+      deadline.reset();
+      events.emplace_back(PeerAlive{});
+      return;
+    case ClientStage::Identify:
+      return on_identify_reply(reply, now);
     case ClientStage::Mail:
     case ClientStage::Rcpt:
     case ClientStage::Data:
       return on_command_reply(reply, now);
     case ClientStage::Body:
+      if (transaction->chunks_open > 0) return on_chunk_reply(reply);
       return fail_bad_reply("answered before the message was complete", reply);
     case ClientStage::AfterDot:
+      if (transaction->chunks_open > 0) return on_chunk_reply(reply);
       return on_final_reply(reply);
     case ClientStage::Reset:
       if (!reply.positive()) return fail_bad_reply("refused RSET", reply);
@@ -213,12 +190,18 @@ void ClientSession::State::on_greeting(const Reply& reply, Instant now) {
     return fail(SessionFailed::Why::Refused, {fmt::format("greeted with {} {}", reply.code, escaped(reply.text))},
                 reply);
   }
-  say_hello(options.dialect == Dialect::Lmtp ? "LHLO" : "EHLO", now);
+  say_hello(now);
 }
 
-void ClientSession::State::say_hello(std::string_view verb, Instant now) {
-  stage = ClientStage::Hello;
-  output += fmt::format("{} {}\r\n", verb, options.hostname);
+void ClientSession::State::say_hello(Instant now) {
+  const std::string_view verb = hello_is_old ? "HELO" : options.dialect == Dialect::Lmtp ? "LHLO" : "EHLO";
+  send(fmt::format("{} {}", verb, options.hostname), ClientStage::Hello, now);
+}
+
+void ClientSession::State::send(std::string_view command, ClientStage awaited, Instant now) {
+  output += command;
+  output += "\r\n";
+  stage = awaited;
   deadline = now + options.timeouts.command;
 }
 
@@ -226,27 +209,61 @@ void ClientSession::State::on_hello(const Reply& reply, Instant now) {
   if (reply.intermediate()) return fail_bad_reply("answered the hello with", reply);
   if (reply.permanent() && options.dialect == Dialect::Smtp && !hello_is_old) {
     hello_is_old = true;  // RFC 5321 section 3.2
-    return say_hello("HELO", now);
+    return say_hello(now);
   }
   if (!reply.positive()) {
+    // After XCLIENT it is the client's, not ours.
+    if (transaction && refuses_client(reply)) transaction->decide_rest(reply);
     return fail(SessionFailed::Why::Refused,
                 {fmt::format("answered the hello with {} {}", reply.code, escaped(reply.text))}, reply);
   }
-  if (!hello_is_old) extensions = parse_extensions(reply);
+  extensions = hello_is_old ? PeerExtensions{} : parse_extensions(reply);
+  if (options.start_tls == StartTls::Required && !tls_done) {
+    if (extensions.starttls) return send("STARTTLS", ClientStage::StartTls, now);
+    return fail(SessionFailed::Why::Refused, {"does not offer STARTTLS, and nothing may go there in clear"}, reply);
+  }
+  if (transaction) return begin_commands(now);
   stage = ClientStage::Idle;
   deadline.reset();
   events.emplace_back(PeerReady{extensions});
+}
+
+// What stands behind the 220 in clear was put there by somebody between: it would be taken for what the peer says under
+// TLS (CVE-2021-38371).
+void ClientSession::State::on_start_tls_reply(const Reply& reply) {
+  if (reply.code != 220) {
+    return fail(SessionFailed::Why::Refused,
+                {fmt::format("answered STARTTLS with {} {}", reply.code, escaped(reply.text))}, reply);
+  }
+  if (parser.pending() > 0) {
+    return fail(SessionFailed::Why::BadReply, {"sent something in clear behind its answer to STARTTLS"}, std::nullopt);
+  }
+  stage = ClientStage::Handshake;
+  events.emplace_back(TlsWanted{});
+}
+
+void ClientSession::State::on_identify_reply(const Reply& reply, Instant now) {
+  // What XFORWARD says is for the peer's log only.
+  if (!transaction->says_xclient()) return begin_commands(now);
+  if (reply.positive()) return say_hello(now);
+  if (refuses_client(reply)) transaction->decide_rest(reply);
+  fail(SessionFailed::Why::Refused, {fmt::format("answered XCLIENT with {} {}", reply.code, escaped(reply.text))},
+       reply);
 }
 
 void ClientSession::State::begin(Transaction next, Instant now) {
   assert(stage == ClientStage::Idle && !closed && next.recipients() > 0);
   answered_anything = false;
   transaction = std::move(next);
+  if (transaction->envelope.identify.empty()) return begin_commands(now);
+  send(transaction->envelope.identify, ClientStage::Identify, now);
+}
+
+void ClientSession::State::begin_commands(Instant now) {
   if (auto refusal = cannot_carry(transaction->envelope.parameters, extensions)) {
     transaction->decide_rest(*refusal);
     return finish_transaction();
   }
-  stage = ClientStage::Mail;
   send_commands(now);
 }
 
@@ -288,8 +305,16 @@ void ClientSession::State::on_command_reply(const Reply& reply, Instant now) {
     }
   }
   const bool batch_is_out = transaction->sent == transaction->commands();
-  if (!batch_is_out && transaction->decided()) return reset(now);
+  const bool batch_is_answered = transaction->answered == transaction->commands();
+  if ((!batch_is_out || batch_is_answered) && transaction->decided()) return reset(now);
+  if (batch_is_answered) return want_body(now);
   send_commands(now);
+}
+
+void ClientSession::State::want_body(Instant now) {
+  stage = ClientStage::Body;
+  deadline = now + options.timeouts.command;
+  events.emplace_back(BodyWanted{});
 }
 
 void ClientSession::State::on_data_reply(const Reply& reply, Instant now) {
@@ -297,10 +322,7 @@ void ClientSession::State::on_data_reply(const Reply& reply, Instant now) {
   if (reply.positive()) return fail_bad_reply("answered DATA with", reply);
   if (reply.code == 354) {
     if (transaction->accepted.empty()) return finish_data_without_recipients(now);
-    stage = ClientStage::Body;
-    deadline = now + options.timeouts.command;
-    events.emplace_back(BodyWanted{});
-    return;
+    return want_body(now);
   }
   if (reply.intermediate()) return fail_bad_reply("answered DATA with", reply);
   transaction->decide_rest(reply);
@@ -318,6 +340,16 @@ void ClientSession::State::finish_data_without_recipients(Instant now) {
   }
   stage = ClientStage::AfterDot;
   deadline = now + options.timeouts.after_dot;
+}
+
+// A chunk that is refused is the end of the message (RFC 3030 section 2). What is under way already would have to be
+// waited for, chunk by chunk: such a connection is not kept.
+void ClientSession::State::on_chunk_reply(const Reply& reply) {
+  if (reply.intermediate()) return fail_bad_reply("answered BDAT with", reply);
+  --transaction->chunks_open;
+  if (reply.positive()) return;
+  transaction->decide_rest(reply);
+  fail(SessionFailed::Why::Refused, {fmt::format("answered BDAT with {} {}", reply.code, escaped(reply.text))}, reply);
 }
 
 void ClientSession::State::on_final_reply(const Reply& reply) {
@@ -410,12 +442,24 @@ std::optional<ClientEvent> ClientSession::next() {
 
 std::string ClientSession::take_output() { return std::exchange(state_->output, {}); }
 
+void ClientSession::tls_started(Instant now) {
+  if (state_->closed || state_->stage != ClientStage::Handshake) return;
+  state_->tls_done = true;
+  state_->hello_is_old = false;
+  state_->extensions = {};
+  state_->say_hello(now);
+}
+
 bool ClientSession::idle() const { return state_->stage == ClientStage::Idle && !state_->closed; }
 
-void ClientSession::check(ReversePath from, ForwardPath to, MailParameters parameters, Instant now) {
-  Envelope envelope{std::move(from), {}, parameters};
-  envelope.recipients.push_back(std::move(to));
+void ClientSession::check(Envelope envelope, Instant now) {
+  assert(envelope.recipients.size() == 1);
   state_->begin(Transaction{Purpose::Check, std::move(envelope), std::vector<std::optional<Reply>>(1)}, now);
+}
+
+void ClientSession::probe(Instant now) {
+  assert(idle());
+  state_->send("NOOP", ClientStage::Noop, now);
 }
 
 void ClientSession::deliver(Envelope envelope, Instant now) {
@@ -430,14 +474,25 @@ void ClientSession::quit() {
 }
 
 void ClientSession::send_body(std::string_view chunk, Instant now) {
-  if (state_->closed || state_->stage != ClientStage::Body) return;
-  state_->transaction->stuffing.append(state_->output, chunk);
+  if (state_->closed || state_->stage != ClientStage::Body || chunk.empty()) return;
+  auto& transaction = *state_->transaction;
+  if (transaction.chunked()) {
+    ++transaction.chunks_open;
+    state_->output += fmt::format("BDAT {}\r\n", chunk.size());
+    state_->output += chunk;
+  } else {
+    transaction.stuffing.append(state_->output, chunk);
+  }
   state_->deadline = now + state_->options.timeouts.command;
 }
 
 void ClientSession::finish_body(Instant now) {
   if (state_->closed || state_->stage != ClientStage::Body) return;
-  state_->transaction->stuffing.finish(state_->output);
+  if (state_->transaction->chunked()) {
+    state_->output += "BDAT 0 LAST\r\n";
+  } else {
+    state_->transaction->stuffing.finish(state_->output);
+  }
   state_->stage = ClientStage::AfterDot;
   state_->deadline = now + state_->options.timeouts.after_dot;
 }

@@ -10,6 +10,8 @@
 // refused is the price; RFC 2920 section 3.1 has the cure, a lone dot. Without the offer every command waits for the
 // reply to the one before, and nothing is sent that has lost its purpose.
 //
+// A message goes out by DATA, dot-stuffed; only one with BODY=BINARYMIME goes by BDAT (RFC 3030), as it is.
+//
 // Whatever goes wrong, what the peer has said of recipients is not lost: it is in DeliveryDone or SessionFailed.
 // What must stay out: sockets, clocks, which backend, retries, pools.
 #pragma once
@@ -25,6 +27,7 @@
 #include "base/instant.h"
 #include "base/result.h"
 #include "smtp/address.h"
+#include "smtp/peer_extensions.h"
 #include "smtp/reply.h"
 #include "smtp/server_session.h"  // Dialect
 
@@ -36,28 +39,34 @@ struct ClientTimeouts {
   Duration after_dot = std::chrono::minutes(5);  ///< from the final dot to the last of its replies
 };
 
+enum class StartTls {
+  Never,     ///< also where the connection is under TLS from its first octet
+  Required,  ///< a peer that does not offer or do it fails: nothing of a message goes in clear
+};
+
 struct ClientOptions {
   Dialect dialect = Dialect::Lmtp;
   std::string hostname;  ///< what LHLO or EHLO says
   ClientTimeouts timeouts;
-};
-
-/// What the peer's LHLO or EHLO answer offered.
-struct PeerExtensions {
-  bool pipelining = false;
-  bool eight_bit_mime = false;
-  bool smtputf8 = false;
-  bool chunking = false;
-  bool dsn = false;
-  bool starttls = false;
-  std::optional<std::uint64_t> size_max;  ///< SIZE (RFC 1870); 0: offered, no limit was said; absent: not offered
-  std::vector<std::string> keywords;      ///< every keyword, upper case
-
-  friend bool operator==(const PeerExtensions&, const PeerExtensions&) = default;
+  StartTls start_tls = StartTls::Never;
 };
 
 /// How far a connection had come; names the step in logs and decides whether a retry elsewhere is safe.
-enum class ClientStage { Greeting, Hello, Idle, Mail, Rcpt, Data, Body, AfterDot, Reset };
+enum class ClientStage {
+  Greeting,
+  Hello,
+  StartTls,
+  Handshake,  ///< TLS, which the owner does
+  Idle,
+  Noop,
+  Identify,   ///< XCLIENT or XFORWARD
+  Mail,
+  Rcpt,
+  Data,
+  Body,
+  AfterDot,   ///< or after BDAT LAST
+  Reset
+};
 /// In the words of the protocol: "the greeting", "RCPT", "the final dot", ...
 std::string_view to_string(ClientStage stage);
 
@@ -68,12 +77,22 @@ struct Envelope {
   ReversePath from;
   std::vector<ForwardPath> recipients;
   MailParameters parameters;
+  /// Who the message comes from, for a peer that believes us: a whole XCLIENT or XFORWARD command without its line end;
+  /// empty: nothing is said. After XCLIENT, which begins the session anew, LHLO or EHLO is said again.
+  std::string identify = {};
 };
 
-/// Greeting and LHLO are done; deliver() and check() may be called.
+/// STARTTLS was answered 220 and nothing came behind it: do the handshake, call tls_started(), and receive() what is
+/// decrypted from then on. A handshake that fails is a connection_lost().
+struct TlsWanted {};
+
+/// Greeting and LHLO are done; deliver(), check() and probe() may be called.
 struct PeerReady {
   PeerExtensions extensions;
 };
+
+/// The answer to probe() was positive: the session is idle again.
+struct PeerAlive {};
 
 /// The answer to check(): the reply to RCPT, or a refused MAIL in its place. RSET has been sent and answered: the
 /// session is idle again, unless a SessionFailed follows.
@@ -81,8 +100,8 @@ struct RecipientChecked {
   Reply reply;
 };
 
-/// At least one recipient of deliver() was accepted and DATA was answered 354: call send_body() until the message is
-/// through, then finish_body().
+/// At least one recipient of deliver() was accepted, and DATA, where it is used, was answered 354: call send_body()
+/// until the message is through, then finish_body().
 struct BodyWanted {};
 
 /// The transaction is over. One reply for each recipient of the Envelope, in its order, whichever command it came from
@@ -103,7 +122,8 @@ struct SessionFailed {
   bool answered_anything = false;  ///< false: since the transaction or check began, nothing but a 421 was read
 };
 
-using ClientEvent = std::variant<PeerReady, RecipientChecked, BodyWanted, DeliveryDone, SessionFailed>;
+using ClientEvent =
+    std::variant<TlsWanted, PeerReady, PeerAlive, RecipientChecked, BodyWanted, DeliveryDone, SessionFailed>;
 
 class ClientSession {
  public:
@@ -119,13 +139,20 @@ class ClientSession {
   std::optional<ClientEvent> next();
   std::string take_output();
 
-  /// True when deliver(), check() or quit() may be called.
+  /// The handshake that TlsWanted asked for has succeeded. What the peer offered in clear is forgotten (RFC 3207 section
+  /// 4.2).
+  void tls_started(Instant now);
+
+  /// True when deliver(), check(), probe() or quit() may be called.
   bool idle() const;
 
-  /// The following three only while idle().
+  /// The following four only while idle().
   ///
-  /// MAIL, RCPT, RSET for one recipient (DESIGN section 3: the null sender towards LMTP).
-  void check(ReversePath from, ForwardPath to, MailParameters parameters, Instant now);
+  /// MAIL, RCPT, RSET for the one recipient of the envelope (DESIGN section 3: the null sender towards LMTP).
+  void check(Envelope envelope, Instant now);
+
+  /// NOOP: is anybody there? PeerAlive, or SessionFailed.
+  void probe(Instant now);
 
   /// MAIL, RCPT..., DATA; see BodyWanted and DeliveryDone. There must be a recipient.
   void deliver(Envelope envelope, Instant now);
@@ -133,10 +160,10 @@ class ClientSession {
   /// QUIT; nothing comes from the session after that: close when the output is sent.
   void quit();
 
-  /// A piece of the message as it was received (CRLF line ends, not dot-stuffed); it is stuffed here. Only between
-  /// BodyWanted and finish_body(); does nothing when the session has failed meanwhile.
+  /// A piece of the message as it was received (CRLF line ends, not dot-stuffed); it is stuffed here where it has to be.
+  /// Only between BodyWanted and finish_body(); does nothing when the session has failed meanwhile.
   void send_body(std::string_view chunk, Instant now);
-  /// The final dot, behind a CRLF if the message did not end with one.
+  /// The final dot, behind a CRLF if the message did not end with one; or BDAT LAST.
   void finish_body(Instant now);
 
   /// The message cannot be completed: nothing comes from the session after that, and the connection must be dropped

@@ -2,104 +2,14 @@
 
 #include "smtp/replies.h"
 #include "tests/support/catch.h"
+#include "tests/unit/smtp/client_dialogue.h"
 
 using namespace postern;
 using namespace postern::smtp;
+using namespace postern::smtp::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-const Instant start{1h};
-
-ForwardPath to(std::string local_part) { return {Mailbox{std::move(local_part), "example.com"}}; }
-ReversePath from_alice() { return {Mailbox{"alice", "example.org"}}; }
-
-Envelope envelope_for(std::initializer_list<const char*> names) {
-  Envelope envelope{from_alice(), {}, {}};
-  for (const auto* name : names) envelope.recipients.push_back(to(name));
-  return envelope;
-}
-
-enum class Cut { None, EachByte };
-
-/// A ClientSession with the test in the part of its peer.
-class Dialogue {
- public:
-  explicit Dialogue(Dialect dialect = Dialect::Lmtp, Cut cut = Cut::None)
-      : session({dialect, "mx.example.net", {}}, start), cut_(cut) {}
-
-  /// The peer's words; what the session answers to them is returned.
-  std::string hear(std::string_view bytes) {
-    if (cut_ == Cut::None) {
-      session.receive(bytes, now);
-    } else {
-      for (const char& byte : bytes) session.receive({&byte, 1}, now);
-    }
-    return session.take_output();
-  }
-
-  void be_ready(std::string_view extensions = "250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 1000\r\n") {
-    hear("220 store ready\r\n");
-    hear(std::string("250-store\r\n") + std::string(extensions));
-    REQUIRE(expect<PeerReady>().extensions == session.extensions());
-    REQUIRE(session.idle());
-  }
-  void be_ready_without_pipelining() { be_ready("250 8BITMIME\r\n"); }
-
-  /// Delivers `body` to the recipients, up to and with the final dot.
-  void send_message(std::initializer_list<const char*> names, std::string_view body = "x\r\n") {
-    session.deliver(envelope_for(names), now);
-    session.take_output();
-    hear("250 sender\r\n");
-    for (std::size_t i = 0; i < names.size(); ++i) hear("250 recipient\r\n");
-    hear("354 go\r\n");
-    expect<BodyWanted>();
-    session.send_body(body, now);
-    session.finish_body(now);
-    session.take_output();
-  }
-
-  /// The next event, which must be of this kind.
-  template <class Event>
-  Event expect() {
-    auto event = session.next();
-    REQUIRE(event);
-    REQUIRE(std::holds_alternative<Event>(*event));
-    return std::get<Event>(std::move(*event));
-  }
-
-  void expect_nothing() { REQUIRE_FALSE(session.next()); }
-
-  SessionFailed expect_failure(SessionFailed::Why why, ClientStage stage) {
-    auto failed = expect<SessionFailed>();
-    CHECK(failed.why == why);
-    CHECK(failed.stage == stage);
-    CHECK_FALSE(failed.error.text.empty());
-    CHECK_FALSE(session.idle());
-    CHECK_FALSE(session.deadline());
-    expect_nothing();
-    return failed;
-  }
-
-  ClientSession session;
-  Instant now = start;
-
- private:
-  Cut cut_;
-};
-
-std::vector<int> codes(const std::vector<Reply>& replies) {
-  std::vector<int> made;
-  for (const auto& reply : replies) made.push_back(reply.code);
-  return made;
-}
-
-/// 0 stands for a recipient of whom nothing is known.
-std::vector<int> codes(const std::vector<std::optional<Reply>>& replies) {
-  std::vector<int> made;
-  for (const auto& reply : replies) made.push_back(reply ? reply->code : 0);
-  return made;
-}
 
 std::string stuffed(std::initializer_list<std::string_view> pieces) {
   Dialogue dialogue;
@@ -345,7 +255,7 @@ TEST_CASE("a recipient check holds no transaction open") {
   Dialogue dialogue;
   SECTION("pipelined") {
     dialogue.be_ready();
-    dialogue.session.check({}, to("bob"), {}, start);
+    dialogue.session.check({{}, {to("bob")}, {}}, start);
     CHECK(dialogue.session.take_output() == "MAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\nRSET\r\n");
     dialogue.hear("250 s\r\n550 5.1.1 unknown\r\n");
     dialogue.expect_nothing();
@@ -353,7 +263,7 @@ TEST_CASE("a recipient check holds no transaction open") {
   }
   SECTION("step by step") {
     dialogue.be_ready_without_pipelining();
-    dialogue.session.check({}, to("bob"), {}, start);
+    dialogue.session.check({{}, {to("bob")}, {}}, start);
     CHECK(dialogue.session.take_output() == "MAIL FROM:<>\r\n");
     CHECK(dialogue.hear("250 s\r\n") == "RCPT TO:<bob@example.com>\r\n");
     CHECK(dialogue.hear("550 5.1.1 unknown\r\n") == "RSET\r\n");
@@ -366,10 +276,10 @@ TEST_CASE("a recipient check holds no transaction open") {
 TEST_CASE("a recipient check: taken, or the sender refused") {
   Dialogue dialogue;
   dialogue.be_ready();
-  dialogue.session.check({}, to("bob"), {}, start);
+  dialogue.session.check({{}, {to("bob")}, {}}, start);
   dialogue.hear("250 s\r\n250 2.1.5 yes\r\n250 r\r\n");
   CHECK(dialogue.expect<RecipientChecked>().reply == Reply{250, "2.1.5", "yes"});
-  dialogue.session.check(from_alice(), to("bob"), {}, start);
+  dialogue.session.check({from_alice(), {to("bob")}, {}}, start);
   dialogue.hear("451 4.7.1 later\r\n503 no\r\n250 r\r\n");
   CHECK(dialogue.expect<RecipientChecked>().reply == Reply{451, "4.7.1", "later"});
   CHECK(dialogue.session.idle());
@@ -378,7 +288,7 @@ TEST_CASE("a recipient check: taken, or the sender refused") {
 TEST_CASE("an answer that was read is not lost with the connection") {
   Dialogue dialogue;
   dialogue.be_ready();
-  dialogue.session.check({}, to("bob"), {}, start);
+  dialogue.session.check({{}, {to("bob")}, {}}, start);
   dialogue.hear("250 s\r\n550 5.1.1 unknown\r\n");
   SECTION("that closes") {
     dialogue.session.connection_lost("closed", start);
@@ -582,7 +492,7 @@ TEST_CASE("every wait has its time limit, which begins with the last step") {
 TEST_CASE("RSET has a time limit, and the answer that it does not change is given") {
   Dialogue dialogue;
   dialogue.be_ready_without_pipelining();
-  dialogue.session.check({}, to("a"), {}, start);
+  dialogue.session.check({{}, {to("a")}, {}}, start);
   dialogue.hear("250 s\r\n");
   dialogue.hear("250 a\r\n");
   dialogue.session.expire(start + 60s);
@@ -624,7 +534,7 @@ TEST_CASE("a message that the peer cannot carry is refused without a word to it"
   dialogue.be_ready();
   MailParameters utf8;
   utf8.smtputf8 = true;
-  dialogue.session.check({}, to("j\xc3\xb6rg"), utf8, start);
+  dialogue.session.check({{}, {to("j\xc3\xb6rg")}, utf8}, start);
   CHECK(dialogue.expect<RecipientChecked>().reply == replies::smtputf8_unsupported_behind);
   auto envelope = envelope_for({"a", "b"});
   envelope.parameters.body = MailParameters::Body::BinaryMime;
@@ -639,7 +549,7 @@ TEST_CASE("SMTPUTF8 where it is offered") {
   dialogue.be_ready("250-PIPELINING\r\n250 SMTPUTF8\r\n");
   MailParameters utf8;
   utf8.smtputf8 = true;
-  dialogue.session.check({}, to("j\xc3\xb6rg"), utf8, start);
+  dialogue.session.check({{}, {to("j\xc3\xb6rg")}, utf8}, start);
   CHECK(dialogue.session.take_output() ==
         "MAIL FROM:<> SMTPUTF8\r\nRCPT TO:<j\xc3\xb6rg@example.com>\r\nRSET\r\n");
 }

@@ -1,0 +1,60 @@
+#include "smtp/peer_extensions.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "smtp/replies.h"
+
+namespace postern::smtp {
+
+namespace {
+
+std::string upper_ascii(std::string_view text) {
+  std::string made(text);
+  std::transform(made.begin(), made.end(), made.begin(),
+                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  return made;
+}
+
+std::vector<std::string> attributes(const std::vector<std::string_view>& words) {
+  std::vector<std::string> made;
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    if (!words[i].empty()) made.push_back(upper_ascii(words[i]));
+  }
+  return made;
+}
+
+}  // namespace
+
+PeerExtensions parse_extensions(const Reply& hello) {
+  PeerExtensions made;
+  const auto lines = split(hello.text, '\n');
+  for (std::size_t i = 1; i < lines.size(); ++i) {  // the first line is the peer's name
+    const auto words = split(trimmed(lines[i]), ' ');
+    std::string keyword = upper_ascii(words.front());
+    if (keyword.empty()) continue;
+    if (keyword == "PIPELINING") made.pipelining = true;
+    if (keyword == "8BITMIME") made.eight_bit_mime = true;
+    if (keyword == "SMTPUTF8") made.smtputf8 = true;
+    if (keyword == "CHUNKING") made.chunking = true;
+    if (keyword == "BINARYMIME") made.binary_mime = true;
+    if (keyword == "DSN") made.dsn = true;
+    if (keyword == "STARTTLS") made.starttls = true;
+    if (keyword == "REQUIRETLS") made.require_tls = true;
+    if (keyword == "XCLIENT") made.xclient = attributes(words);
+    if (keyword == "XFORWARD") made.xforward = attributes(words);
+    if (keyword == "SIZE") made.size_max = words.size() > 1 ? parse_decimal(words[1]).value_or(0) : 0;
+    made.keywords.push_back(std::move(keyword));
+  }
+  return made;
+}
+
+std::optional<Reply> cannot_carry(const MailParameters& parameters, const PeerExtensions& offered) {
+  if (parameters.smtputf8 && !offered.smtputf8) return replies::smtputf8_unsupported_behind;
+  // RFC 3030 section 3: BINARYMIME is nothing without BDAT.
+  const bool binary = offered.binary_mime && offered.chunking;
+  if (parameters.body == MailParameters::Body::BinaryMime && !binary) return replies::binarymime_unsupported_behind;
+  return std::nullopt;
+}
+
+}  // namespace postern::smtp

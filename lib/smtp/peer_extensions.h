@@ -1,0 +1,39 @@
+// What a server that we talk to offers, and what follows from it for a transaction. Values only; the course of a
+// session is in client_session.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "smtp/address.h"
+#include "smtp/reply.h"
+
+namespace postern::smtp {
+
+/// What the peer's LHLO or EHLO answer offered.
+struct PeerExtensions {
+  bool pipelining = false;
+  bool eight_bit_mime = false;
+  bool smtputf8 = false;
+  bool chunking = false;
+  bool binary_mime = false;
+  bool dsn = false;
+  bool starttls = false;
+  bool require_tls = false;
+  std::optional<std::uint64_t> size_max;  ///< SIZE (RFC 1870); 0: offered, no limit was said; absent: not offered
+  std::vector<std::string> xclient;       ///< attributes that XCLIENT may set, upper case; empty: not offered
+  std::vector<std::string> xforward;      ///< the same of XFORWARD
+  std::vector<std::string> keywords;      ///< every keyword, upper case
+
+  friend bool operator==(const PeerExtensions&, const PeerExtensions&) = default;
+};
+
+/// Of the answer to EHLO or LHLO.
+PeerExtensions parse_extensions(const Reply& hello);
+
+/// Why a message with these parameters cannot go to a peer with these extensions at all.
+std::optional<Reply> cannot_carry(const MailParameters& parameters, const PeerExtensions& offered);
+
+}  // namespace postern::smtp
