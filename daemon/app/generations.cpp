@@ -40,10 +40,10 @@ std::vector<Endpoint> listening_addresses(const config::RunConfig& run) {
   return addresses;
 }
 
-std::shared_ptr<const session::RunSettings> make_run_settings(const config::RunConfig& run, std::uint64_t generation,
-                                                              const std::string& spill_dir,
-                                                              const session::RunSettings* previous,
-                                                              const std::vector<Endpoint>& bound) {
+std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig& run, std::uint64_t generation,
+                                                        const std::string& spill_dir,
+                                                        const session::RunSettings* previous,
+                                                        const std::vector<Endpoint>& bound) {
   auto made = std::make_shared<session::RunSettings>();
   made->generation = generation;
   for (const config::Listener& listener : run.listeners) {

@@ -18,10 +18,10 @@ std::vector<Endpoint> listening_addresses(const config::RunConfig& run);
 
 /// `bound`: addresses that stay bound although `run` may not name them any more (that needs a restart): they keep the
 /// listener settings of `previous` (null at start).
-std::shared_ptr<const session::RunSettings> make_run_settings(const config::RunConfig& run, std::uint64_t generation,
-                                                              const std::string& spill_dir,
-                                                              const session::RunSettings* previous,
-                                                              const std::vector<Endpoint>& bound);
+std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig& run, std::uint64_t generation,
+                                                        const std::string& spill_dir,
+                                                        const session::RunSettings* previous,
+                                                        const std::vector<Endpoint>& bound);
 
 /// One SSL_CTX for each listener that has TLS. The snapshots are left to the caller.
 Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(const session::RunSettings& settings,

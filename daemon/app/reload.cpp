@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "config/from_toml.h"
+#include "daemon/app/backend_tls.h"
 #include "daemon/app/generations.h"
 
 namespace postern::app {
@@ -111,6 +112,11 @@ std::vector<std::string> Reloader::publish_configuration(const config::Config& n
   auto settings =
       make_run_settings(next.run, config_generation_ + 1, config_.start.state_dir, previous.get(), bound_);
   auto errors = unresolved_defaults(*settings, *loaded.snapshot);
+  if (auto backend_tls = make_backend_tls(next.run.backends)) {
+    settings->backend_tls = std::move(*backend_tls);
+  } else {
+    append(errors, backend_tls.error());
+  }
   if (!errors.empty()) return errors;
   auto generation = make_tls_generation(*settings, next.run.tls);
   if (!generation) return {generation.error().text};

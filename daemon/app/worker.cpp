@@ -22,7 +22,7 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
       services_{loop_, shared.spill_pool, settings_, tls_, backends_, shared.journal, counters_, ids_, *this},
       keep_running_(loop_, [] {}) {
   keep_running_.start_at(Instant::max());
-  backends_.configure(settings_.get()->routes);
+  configure_backends();
   for (uv::Bound& socket : sockets) {
     const Endpoint listener = socket.endpoint;
     acceptors_.push_back(std::make_unique<uv::Acceptor>(
@@ -46,8 +46,13 @@ void Worker::join() {
 void Worker::refresh() {
   loop_.post([this] {
     (void)tls_.get();
-    backends_.configure(settings_.get()->routes);
+    configure_backends();
   });
+}
+
+void Worker::configure_backends() {
+  const auto settings = settings_.get();
+  backends_.configure(settings->routes, settings->backend_tls);
 }
 
 void Worker::ask_backends(std::function<void(std::vector<session::TargetStatus>)> reply) {

@@ -51,6 +51,7 @@ class Worker : private session::SessionDirectory {
   session::Inbound* find(session::SessionId id) override;
   void closed(session::SessionId id) override;
 
+  void configure_backends();
   void accepted(int descriptor, const Endpoint& listener);
   void turn_away(int descriptor, const IpAddress& from, const Endpoint& listener,
                  session::ConnectionTable::Verdict why);

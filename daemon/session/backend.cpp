@@ -29,17 +29,19 @@ class Backend::WithinCall {
 };
 
 Backend::Backend(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, const Backends::Options& options,
-                 delivery::BackendSettings settings, std::function<void()> on_empty)
+                 delivery::BackendSettings settings, std::shared_ptr<const tls::ClientContext> tls,
+                 std::function<void()> on_empty)
     : loop_(loop),
       journal_(journal),
       options_(options),
       settings_(std::move(settings)),
+      tls_(std::move(tls)),
       on_empty_(std::move(on_empty)),
       timer_(loop, [this] { expired(); }) {
   BackendTarget::Borrower& borrower = *this;
   for (const auto& target : settings_.targets) {
     targets_.push_back(std::make_shared<BackendTarget>(
-        BackendTarget::Environment{loop, resolver, journal, options_, settings_}, target, borrower));
+        BackendTarget::Environment{loop, resolver, journal, options_, settings_, tls_}, target, borrower));
   }
   greet();
 }

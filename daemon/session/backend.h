@@ -19,10 +19,14 @@ class Backend final : private BackendTarget::Borrower {
  public:
   /// `on_empty`: the last task has ended or the last connection has closed; comes from within, so do not destroy here.
   Backend(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, const Backends::Options& options,
-          delivery::BackendSettings settings, std::function<void()> on_empty);
+          delivery::BackendSettings settings, std::shared_ptr<const tls::ClientContext> tls,
+          std::function<void()> on_empty);
   ~Backend() override;
 
   const delivery::BackendSettings& settings() const { return settings_; }
+
+  /// Connections that are made from now on use it.
+  void use_tls(std::shared_ptr<const tls::ClientContext> context) { tls_ = std::move(context); }
 
   /// Begins a task under a number of the caller's. It is concluded when it has its answer, at `deadline`, or when there
   /// is no target left to try; never within the call.
@@ -93,6 +97,7 @@ class Backend final : private BackendTarget::Borrower {
   Journal& journal_;
   const Backends::Options& options_;
   const delivery::BackendSettings settings_;
+  std::shared_ptr<const tls::ClientContext> tls_;
   std::function<void()> on_empty_;
   std::vector<std::shared_ptr<BackendTarget>> targets_;
   std::unordered_map<TaskId, Running> tasks_;

@@ -12,13 +12,12 @@ constexpr Duration quit_max = std::chrono::seconds(2);
 
 }  // namespace
 
-BackendConnection::BackendConnection(uv::Loop& loop, Owner& owner, delivery::ConnectionId id,
-                                     smtp::ClientOptions options, Duration connect_max)
+BackendConnection::BackendConnection(uv::Loop& loop, Owner& owner, delivery::ConnectionId id, Settings settings)
     : loop_(loop),
       owner_(owner),
       id_(id),
-      options_(std::move(options)),
-      connect_deadline_(loop.now() + connect_max),
+      settings_(std::move(settings)),
+      connect_deadline_(loop.now() + settings_.connect_max),
       timer_(loop, [this] { expired(); }) {
   timer_.start_at(connect_deadline_);
 }
@@ -60,16 +59,29 @@ void BackendConnection::connect_failed(Error error) {
 
 void BackendConnection::on_connected() {
   phase_ = Phase::Open;
-  session_.emplace(std::move(options_), loop_.now());
+  using Tls = delivery::BackendTls::Mode;
+  settings_.session.start_tls = settings_.tls == Tls::Starttls ? smtp::StartTls::Required : smtp::StartTls::Never;
+  session_.emplace(std::move(settings_.session), loop_.now());
+  socket_->send(std::move(settings_.preamble));
+  if (settings_.tls == Tls::Implicit) start_tls();
   socket_->start_reading();
   watch_time();
+}
+
+void BackendConnection::start_tls() {
+  stream_ = tls::Stream::client(settings_.tls_context, settings_.tls_name);
+  flush_records();
 }
 
 // --- talking ---
 
 void BackendConnection::on_bytes(std::string_view bytes) {
   if (phase_ != Phase::Open) return;
-  session_->receive(bytes, loop_.now());
+  if (stream_) {
+    stream_->receive(bytes);
+  } else {
+    session_->receive(bytes, loop_.now());
+  }
   pump();
 }
 
@@ -95,19 +107,56 @@ void BackendConnection::pump() {
   flush();
   if (pumping_) return;
   pumping_ = true;
-  while (phase_ == Phase::Open) {
-    auto event = session_->next();
-    if (!event) break;
-    owner_.on_event(id_, std::move(*event));
+  while (phase_ == Phase::Open && (handle_session_event() || handle_stream_event())) {
   }
   pumping_ = false;
   flush();
 }
 
+bool BackendConnection::handle_session_event() {
+  auto event = session_->next();
+  if (!event) return false;
+  if (std::holds_alternative<smtp::TlsWanted>(*event)) {
+    flush();
+    start_tls();
+  } else {
+    owner_.on_event(id_, std::move(*event));
+  }
+  return true;
+}
+
+bool BackendConnection::handle_stream_event() {
+  auto event = stream_ ? stream_->next() : std::nullopt;
+  if (!event) return false;
+  if (const auto* plaintext = std::get_if<tls::Plaintext>(&*event)) {
+    session_->receive(plaintext->bytes, loop_.now());
+  } else if (std::holds_alternative<tls::Established>(*event)) {
+    stream_->forget_handshake();
+    session_->tls_started(loop_.now());  // nothing to a session that was under TLS from the start
+  } else if (const auto* failed = std::get_if<tls::TlsFailed>(&*event)) {
+    flush_records();  // the alert
+    session_->connection_lost((failed->during_handshake ? "the TLS handshake failed: " : "TLS failed: ") + failed->reason,
+                              loop_.now());
+  } else {
+    session_->connection_lost("the backend closed the connection", loop_.now());
+  }
+  return true;
+}
+
 void BackendConnection::flush() {
   if (phase_ != Phase::Open) return;
-  if (auto output = session_->take_output(); !output.empty()) socket_->send(std::move(output));
+  auto output = session_->take_output();
+  if (!stream_) {
+    socket_->send(std::move(output));
+  } else if (secured() && !output.empty()) {
+    stream_->send(output);
+  }
+  flush_records();
   watch_time();
+}
+
+void BackendConnection::flush_records() {
+  if (stream_) socket_->send(stream_->take_output());
 }
 
 // --- time ---
@@ -141,6 +190,10 @@ void BackendConnection::quit() {
   if (phase_ != Phase::Open || !session_->idle()) return drop();
   session_->quit();
   flush();
+  if (stream_) {
+    stream_->close();
+    flush_records();
+  }
   phase_ = Phase::Closing;
   timer_.stop();
   socket_->close_when_sent(quit_max);

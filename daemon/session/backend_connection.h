@@ -1,5 +1,5 @@
-// One connection to a backend: a socket, a smtp::ClientSession and one timer for all their time limits. It carries
-// bytes and tells its owner what the session says; who uses it for what is the owner's business.
+// One connection to a backend: a socket, TLS where it is wanted, a smtp::ClientSession and one timer for all their time
+// limits. It carries bytes and tells its owner what the session says; who uses it for what is the owner's business.
 #pragma once
 
 #include <deque>
@@ -13,7 +13,10 @@
 #include "daemon/uv/loop.h"
 #include "daemon/uv/socket.h"
 #include "delivery/pool.h"
+#include "delivery/settings.h"
 #include "smtp/client_session.h"
+#include "tls/context.h"
+#include "tls/stream.h"
 
 namespace postern::session {
 
@@ -30,10 +33,17 @@ class BackendConnection final : private uv::SocketHandler {
     virtual void on_closed(delivery::ConnectionId connection) = 0;
   };
 
+  struct Settings {
+    smtp::ClientOptions session;
+    Duration connect_max = std::chrono::seconds(10);
+    delivery::BackendTls::Mode tls = delivery::BackendTls::Mode::Off;
+    std::shared_ptr<const tls::ClientContext> tls_context;  ///< null only where `tls` is Off
+    std::optional<DnsName> tls_name;                        ///< what the certificate must be for, and SNI
+    std::string preamble;  ///< said in clear before anything else: a PROXY header
+  };
   /// Time runs from here: `connect_max` until one of the addresses has accepted. Nothing happens before connect_any()
   /// or connect_unix(), so that names can be resolved within that time.
-  BackendConnection(uv::Loop& loop, Owner& owner, delivery::ConnectionId id, smtp::ClientOptions options,
-                    Duration connect_max);
+  BackendConnection(uv::Loop& loop, Owner& owner, delivery::ConnectionId id, Settings settings);
   ~BackendConnection() override;
 
   /// Tries one address after the other, each for its share of the time that is left.
@@ -44,6 +54,9 @@ class BackendConnection final : private uv::SocketHandler {
 
   /// Only from PeerReady on, until it has failed.
   smtp::ClientSession& session() { return *session_; }
+
+  /// Null without TLS, and until its handshake is over.
+  const tls::HandshakeFacts* tls_facts() const { return secured() ? &stream_->facts() : nullptr; }
 
   /// After calls on the session: sends what it has to say, and tells the owner of its events (when called from within
   /// an on_event(): after that).
@@ -74,16 +87,22 @@ class BackendConnection final : private uv::SocketHandler {
   void connect_next();
   void connect_failed(Error error);
   void lose(std::string reason);
+  void start_tls();
+  bool secured() const { return stream_ && stream_->established(); }
+  bool handle_session_event();
+  bool handle_stream_event();
+  void flush_records();
   void watch_time();
   void expired();
 
   uv::Loop& loop_;
   Owner& owner_;
   delivery::ConnectionId id_;
-  smtp::ClientOptions options_;
+  Settings settings_;
   Instant connect_deadline_;
   std::deque<Endpoint> addresses_;              // still to be tried
   std::optional<smtp::ClientSession> session_;  // from the moment the connection stands
+  std::unique_ptr<tls::Stream> stream_;         // from the moment that TLS begins
   std::unique_ptr<uv::Socket> socket_;
   uv::Timer timer_;
   Phase phase_ = Phase::Dialling;

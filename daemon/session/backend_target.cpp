@@ -23,9 +23,20 @@ delivery::PoolLimits pool_limits(const BackendTarget::Environment& environment) 
   return limits;
 }
 
-smtp::ClientOptions session_options(const BackendTarget::Environment& environment) {
-  const auto& timeouts = environment.backend.timeouts;
-  return {smtp::Dialect::Lmtp, environment.options.hostname, {timeouts.connect, timeouts.command, timeouts.after_dot}};
+BackendConnection::Settings connection_settings(const BackendTarget::Environment& environment,
+                                                const delivery::Target& target) {
+  const auto& backend = environment.backend;
+  BackendConnection::Settings made;
+  made.session.dialect = backend.protocol == delivery::Protocol::Lmtp ? smtp::Dialect::Lmtp : smtp::Dialect::Smtp;
+  made.session.hostname = environment.options.hostname;
+  made.session.timeouts = {backend.timeouts.connect, backend.timeouts.command, backend.timeouts.after_dot};
+  made.connect_max = backend.timeouts.connect;
+  made.tls = backend.tls.mode;
+  made.tls_context = environment.tls;
+  made.tls_name = backend.tls.name;
+  const auto* host = std::get_if<delivery::HostTarget>(&target);
+  if (!made.tls_name && host != nullptr) made.tls_name = host->host;
+  return made;
 }
 
 }  // namespace
@@ -119,8 +130,8 @@ void BackendTarget::wake(std::optional<delivery::WaiterId> waiter) {
 void BackendTarget::dial(delivery::ConnectionId id, TaskId task) {
   BackendConnection::Owner& owner = *this;
   auto& kept = connections_[id];
-  kept.connection = std::make_unique<BackendConnection>(environment_.loop, owner, id, session_options(environment_),
-                                                        environment_.backend.timeouts.connect);
+  kept.connection = std::make_unique<BackendConnection>(environment_.loop, owner, id,
+                                                        connection_settings(environment_, target_));
   lend(id, task);
   if (const auto* path = std::get_if<delivery::UnixTarget>(&target_)) return kept.connection->connect_unix(path->path);
   if (const auto* endpoint = std::get_if<Endpoint>(&target_)) return kept.connection->connect_any({*endpoint});

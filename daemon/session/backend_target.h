@@ -53,6 +53,7 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
     Journal& journal;
     const Backends::Options& options;
     const delivery::BackendSettings& backend;
+    const std::shared_ptr<const tls::ClientContext>& tls;  ///< for new connections; null: none is configured
   };
 
   BackendTarget(const Environment& environment, delivery::Target target, Borrower& borrower);

@@ -37,7 +37,8 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
 
   using CheckDone = std::function<void(const smtp::Reply&)>;
 
-  std::shared_ptr<Backend> make_backend(const delivery::BackendSettings& settings);
+  std::shared_ptr<Backend> make_backend(const delivery::BackendSettings& settings,
+                                        std::shared_ptr<const tls::ClientContext> tls);
   void check(const delivery::BackendSettings& backend, const smtp::ForwardPath& to,
              const smtp::MailParameters& parameters, CheckDone done);
   void checked(const std::string& key, const smtp::Reply& reply);
@@ -69,21 +70,25 @@ Backends::~Backends() = default;
 
 // --- configuration ---
 
-std::shared_ptr<Backend> Backends::State::make_backend(const delivery::BackendSettings& settings) {
-  return std::make_shared<Backend>(loop, resolver, journal, options, settings, [weak = weak_from_this()] {
+std::shared_ptr<Backend> Backends::State::make_backend(const delivery::BackendSettings& settings,
+                                                       std::shared_ptr<const tls::ClientContext> tls) {
+  return std::make_shared<Backend>(loop, resolver, journal, options, settings, std::move(tls), [weak = weak_from_this()] {
     if (const auto state = weak.lock()) state->sweep_soon();
   });
 }
 
-void Backends::configure(std::shared_ptr<const delivery::RouteTable> routes) {
+void Backends::configure(std::shared_ptr<const delivery::RouteTable> routes, const BackendTlsContexts& tls) {
   if (state_->shutting_down) return;
   std::map<std::string, std::shared_ptr<Backend>> next;
   for (const auto& settings : routes->backends()) {
+    const auto found = tls.find(settings.name);
+    const auto context = found == tls.end() ? nullptr : found->second;
     const auto same = state_->current.find(settings.name);
     if (same != state_->current.end() && same->second->settings() == settings) {
+      same->second->use_tls(context);
       next.insert(state_->current.extract(same));
     } else {
-      next.emplace(settings.name, state_->make_backend(settings));
+      next.emplace(settings.name, state_->make_backend(settings, context));
       state_->cache.clear();
     }
   }

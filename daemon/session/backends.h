@@ -21,6 +21,7 @@
 #include "base/instant.h"
 #include "daemon/session/body_source.h"
 #include "daemon/session/journal.h"
+#include "daemon/session/settings.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/resolver.h"
 #include "delivery/outcome.h"
@@ -76,8 +77,9 @@ class Backends {
   /// Only after shut_down() has called back.
   ~Backends();
 
-  /// Takes a configuration generation; pools of targets that did not change are kept.
-  void configure(std::shared_ptr<const delivery::RouteTable> routes);
+  /// Takes a configuration generation; pools of targets that did not change are kept. `tls` has an entry for each
+  /// backend that is spoken to under TLS.
+  void configure(std::shared_ptr<const delivery::RouteTable> routes, const BackendTlsContexts& tls = {});
 
   /// Asks the backend whether it takes the recipient, or knows it from the cache; checks of one address in flight are
   /// joined. `done` comes within the call or later, exactly once. For RecipientCheck::Trust it is `250 2.1.5` at once.

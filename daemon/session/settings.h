@@ -38,6 +38,9 @@ struct ListenerSettings {
   const std::string& default_certificate_at(const IpAddress& local_address) const;
 };
 
+/// Of the backends that are spoken to under TLS, by name.
+using BackendTlsContexts = std::map<std::string, std::shared_ptr<const tls::ClientContext>>;
+
 /// One generation of the configuration.
 struct RunSettings {
   std::uint64_t generation = 0;
@@ -49,6 +52,7 @@ struct RunSettings {
   std::size_t spill_at = 1024 * 1024;
   std::string spill_dir;
   std::shared_ptr<const delivery::RouteTable> routes;
+  BackendTlsContexts backend_tls;
 };
 
 /// One generation of what handshakes need.

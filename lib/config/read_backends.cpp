@@ -14,16 +14,14 @@ using std::chrono::seconds;
 
 constexpr Range<Duration> timeout_range{milliseconds(100), hours(1)};
 
-void read_protocol(const Section& section) {
-  section.require("deliver", "the protocol that the backend speaks; \"lmtp\"");
+void read_protocol(const Section& section, delivery::BackendSettings& backend) {
+  section.require("deliver", "the protocol that the backend speaks; \"lmtp\" or \"smtp\"");
   const auto text = section.text("deliver");
-  if (!text || text->value == "lmtp") return;
-  if (text->value == "smtp" || text->value == "smtp-proxy") {
-    section.error(text->place, "deliver",
-                  fmt::format("\"{}\" is not supported by this version; \"lmtp\" is", text->value));
-  } else {
-    section.error(text->place, "deliver", fmt::format("expected \"lmtp\", found \"{}\"", escaped(text->value, 80)));
+  if (text && text->value == "smtp-proxy") {
+    section.error(text->place, "deliver", "\"smtp-proxy\" is not supported by this version; \"lmtp\" and \"smtp\" are");
+    return;
   }
+  section.choice("deliver", backend.protocol, {{"lmtp", delivery::Protocol::Lmtp}, {"smtp", delivery::Protocol::Smtp}});
 }
 
 /// Whether plain TCP to the target stays on this machine.
@@ -33,22 +31,50 @@ bool is_local(const delivery::Target& target) {
   return true;
 }
 
-enum class BackendTls { Unsaid, Off };
-
-BackendTls read_tls(const Section& section) {
-  const auto text = section.text("tls");
-  if (!text) return BackendTls::Unsaid;
-  if (text->value != "off") {
-    section.error(text->place, "tls",
-                  fmt::format("expected \"off\", found \"{}\"; TLS to backends is not supported by this version",
-                              escaped(text->value, 80)));
+void read_tls(const Section& section, delivery::BackendTls& tls) {
+  using Mode = delivery::BackendTls::Mode;
+  section.choice("tls", tls.mode, {{"off", Mode::Off}, {"starttls", Mode::Starttls}, {"implicit", Mode::Implicit}});
+  if (const auto text = section.text("tls_name")) {
+    tls.name = DnsName::from_utf8(text->value);
+    if (!tls.name) {
+      section.error(text->place, "tls_name",
+                    fmt::format("expected a host name such as \"store.example.net\", found \"{}\"",
+                                escaped(text->value, 80)));
+    }
   }
-  return BackendTls::Off;
+  section.path("tls_ca", tls.ca);
+  section.path("tls_certificate", tls.certificate);
+  tls.key = tls.certificate;
+  section.path("tls_key", tls.key);
+  if (section.has("tls_key") && !section.has("tls_certificate")) {
+    section.error(section.place(), "tls_key", "needs tls_certificate, the certificate that it belongs to");
+  }
+  if (tls.mode != Mode::Off) return;
+  for (const std::string_view key : {"tls_name", "tls_ca", "tls_certificate"}) {
+    if (section.has(key)) section.warning(key, "means nothing without tls = \"starttls\" or \"implicit\"");
+  }
+}
+
+/// TLS without a name to check is no more than a habit: where the target does not say one, the operator must.
+void check_tls(const Section& section, const Place& place, const delivery::Target& target,
+               const delivery::BackendTls& tls) {
+  if (tls.mode == delivery::BackendTls::Mode::Off) {
+    if (is_local(target) || section.has("tls")) return;
+    section.error(place, "to",
+                  fmt::format("{} is not on this machine, and mail would cross the network in clear: write tls = "
+                              "\"starttls\" or \"implicit\" in this [[backend]], or tls = \"off\" if that network is trusted",
+                              delivery::to_string(target)));
+  } else if (!std::holds_alternative<delivery::HostTarget>(target) && !section.has("tls_name")) {
+    section.error(place, "to",
+                  fmt::format("{} is no host name that its certificate could be checked against: write tls_name = \"...\", "
+                              "the name that stands in the certificate",
+                              delivery::to_string(target)));
+  }
 }
 
 void read_targets(const Section& section, delivery::BackendSettings& backend) {
   section.require("to", "where the backend listens, such as \"unix:/run/dovecot/lmtp\" or \"[::1]:24\"");
-  const BackendTls tls = read_tls(section);
+  read_tls(section, backend.tls);
   const auto texts = section.texts("to");
   if (texts.empty() && section.has("to")) section.error(section.place(), "to", "holds no target: name at least one");
   for (const Text& text : texts) {
@@ -59,12 +85,7 @@ void read_targets(const Section& section, delivery::BackendSettings& backend) {
                                 escaped(text.value, 80)));
       continue;
     }
-    if (!is_local(*target) && tls == BackendTls::Unsaid) {
-      section.error(text.place, "to",
-                    fmt::format("{} is not on this machine, and mail would cross the network in clear; if that network "
-                                "is trusted, write tls = \"off\" in this [[backend]]",
-                                delivery::to_string(*target)));
-    }
+    check_tls(section, text.place, *target, backend.tls);
     backend.targets.push_back(*target);
   }
 }
@@ -90,7 +111,7 @@ UniqueNames read_backends(const Section& root, RunConfig& run) {
     if (const auto name = section.text("name"); name && names.claim(section, "name", name->place, name->value)) {
       backend.name = name->value;
     }
-    read_protocol(section);
+    read_protocol(section, backend);
     read_targets(section, backend);
     read_timeout(section, backend.timeouts);
     if (section.has("timeout") && backend.timeouts.after_dot > run.final_deadline) {

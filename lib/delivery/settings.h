@@ -38,13 +38,53 @@ struct BackendTimeouts {
   friend bool operator==(const BackendTimeouts&, const BackendTimeouts&) = default;
 };
 
+/// TLS towards a backend.
+struct BackendTls {
+  enum class Mode { Off, Starttls, Implicit };
+  Mode mode = Mode::Off;
+  std::optional<DnsName> name;  ///< what its certificate must be for; nothing: the host name of the target
+  std::string ca;               ///< PEM file of trust anchors; empty: those of the system
+  std::string certificate;      ///< PEM file with our own chain; empty: none is shown
+  std::string key;              ///< PEM file with its private key
+  friend bool operator==(const BackendTls&, const BackendTls&) = default;
+};
+
+/// What a backend speaks.
+enum class Protocol { Lmtp, Smtp };
+
+/// Which of several targets a message goes to first; the others follow when it fails.
+enum class Balance {
+  Order,  ///< as they stand
+  Least,  ///< the one with the fewest transactions under way
+  Hash,   ///< by recipient: as long as the targets stay the same and live, each has its own recipients
+};
+
+/// How a backend is told who the client is.
+enum class Identity {
+  Auto,      ///< XCLIENT where it is offered, else XFORWARD where that is
+  None,
+  Xclient,   ///< a backend that does not offer it is not used
+  Xforward,
+};
+
+/// What happens to local parts that MTAs have read as routes, files or commands (DESIGN section 3).
+enum class LocalParts { Safe, Any };
+
 struct BackendSettings {
   std::string name;
-  std::vector<Target> targets;  ///< tried in this order
+  Protocol protocol = Protocol::Lmtp;
+  std::vector<Target> targets;
+  Balance balance = Balance::Order;
+  BackendTls tls;
+  Identity identity = Identity::Auto;
+  LocalParts local_parts = LocalParts::Any;
   BackendTimeouts timeouts;
   RecipientCheck recipients = RecipientCheck::Verify;
   std::size_t connections_max = 20;              ///< a target, for the whole process
   Duration idle_max = std::chrono::seconds(60);  ///< a kept connection is closed after this
+  Duration age_max = std::chrono::minutes(10);   ///< and, between two transactions, after this
+  Duration wait_max = std::chrono::seconds(30);  ///< in line for a connection
+  Duration health_interval = std::chrono::seconds(30);  ///< between two looks at an unused target; zero: none
 
   /// Equal settings keep their connections across a reload.
   friend bool operator==(const BackendSettings&, const BackendSettings&) = default;

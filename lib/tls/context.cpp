@@ -93,12 +93,18 @@ ssl_private_key_result_t complete_outside(SSL* ssl, std::uint8_t* out, std::size
 
 constexpr SSL_PRIVATE_KEY_METHOD outside_method{sign_outside, decrypt_outside, complete_outside};
 
-bool apply(SSL* ssl, const Connection& connection) {
-  const Choice& choice = connection.server->choice;
-  const Credential& credential = *choice.credential;
+/// As BoringSSL wants it: leaf first, borrowed.
+std::vector<CRYPTO_BUFFER*> chain_of(const Credential& credential) {
   std::vector<CRYPTO_BUFFER*> chain;
   chain.reserve(credential.chain.size());
   for (const auto& certificate : credential.chain) chain.push_back(certificate.get());
+  return chain;
+}
+
+bool apply(SSL* ssl, const Connection& connection) {
+  const Choice& choice = connection.server->choice;
+  const Credential& credential = *choice.credential;
+  const auto chain = chain_of(credential);
   const bool outside = credential.leaf.key_kind == KeyKind::Rsa &&
                        connection.context->settings().rsa_keys == RsaKeys::Outside;
   return SSL_set_chain_and_key(ssl, chain.data(), chain.size(), outside ? nullptr : credential.key.get(),
@@ -219,6 +225,13 @@ Result<std::shared_ptr<const ClientContext>> ClientContext::make(const PeerCheck
   made->context_ = make_context(Version::Tls12);
   if (!made->context_) return fail("the TLS context cannot be made: {}", drain_errors());
   SSL_CTX_set_custom_verify(made->get(), SSL_VERIFY_PEER, verify_peer);
+  made->credential_ = check.credential;
+  if (made->credential_) {
+    const auto chain = chain_of(*made->credential_);
+    if (!SSL_CTX_set_chain_and_key(made->get(), chain.data(), chain.size(), made->credential_->key.get(), nullptr)) {
+      return fail("{}: cannot be used as a client certificate: {}", made->credential_->source, drain_errors());
+    }
+  }
   return made;
 }
 

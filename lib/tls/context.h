@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "tls/compat.h"
+#include "tls/credential.h"
 #include "tls/settings.h"
 #include "tls/ticket_keys.h"
 
@@ -33,11 +34,12 @@ class ServerContext {
   bssl::UniquePtr<SSL_CTX> context_;
 };
 
-/// How the server at the other end is checked.
+/// How the server at the other end is checked, and who we are to it.
 struct PeerCheck {
   enum class Mode { None, Roots };
   Mode mode = Mode::None;
-  std::string roots_pem;  ///< trust anchors for Mode::Roots
+  std::string roots_pem;                                ///< trust anchors for Mode::Roots
+  std::shared_ptr<const Credential> credential = nullptr;  ///< shown to a server that asks for one; null: none
 };
 
 class ClientContext {
@@ -49,6 +51,7 @@ class ClientContext {
   X509_STORE* roots() const { return roots_.get(); }
 
  private:
+  std::shared_ptr<const Credential> credential_;
   bssl::UniquePtr<X509_STORE> roots_;
   bssl::UniquePtr<SSL_CTX> context_;
 };

@@ -76,14 +76,14 @@ class Authority:
         self._sign(self._intermediate_key, "/CN=Postern test intermediate", _CA_EXTENSIONS, self.root, self._root_key,
                    self._intermediate, 20)
 
-    def issue(self, *names, kind="ecdsa", days=10):
+    def issue(self, *names, kind="ecdsa", days=10, usage="serverAuth"):
         """A new certificate with a new key for the DNS names. With `days=-1` it expired yesterday."""
         self._count += 1
         key = self._folder / f"leaf-{self._count}.key"
         certificate = self._folder / f"leaf-{self._count}.pem"
         self._make_key(key, kind)
         extensions = "basicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\n" \
-                     "extendedKeyUsage=serverAuth\nsubjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n"
+                     f"extendedKeyUsage={usage}\nsubjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n"
         self._sign(key, f"/CN={names[0]}", extensions, self._intermediate, self._intermediate_key, certificate, days)
         return Leaf(tuple(names), kind, certificate.read_bytes() + self._intermediate.read_bytes(), key.read_bytes())
 

@@ -6,6 +6,7 @@ import pathlib
 import pwd
 import socket
 
+from .ports import free_port
 from .processes import Process, environment, run, tool
 from .wait import eventually
 
@@ -47,7 +48,7 @@ service lmtp {{
   unix_listener lmtp {{
     mode = 0666
   }}
-}}
+{listeners}}}
 service anvil {{
   chroot =
 }}
@@ -75,10 +76,33 @@ def _name_of(uid, gid):
     return pwd.getpwuid(uid).pw_name, grp.getgrgid(gid).gr_name
 
 
-class Dovecot:
-    """One running Dovecot. Its users are those of `users`; anybody else is unknown to it."""
+# LMTP over TCP, in clear (with STARTTLS) and under TLS; loopback is believed when it says XCLIENT.
+_TCP_LISTENERS = """\
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+  inet_listener lmtps {{
+    address = 127.0.0.1
+    port = {tls_port}
+    ssl = yes
+  }}
+"""
+_TCP = """
+login_trusted_networks = 127.0.0.0/8
+ssl = yes
+ssl_cert = <{chain}
+ssl_key = <{key}
+"""
 
-    def __init__(self, folder, users):
+
+class Dovecot:
+    """One running Dovecot. Its users are those of `users`; anybody else is unknown to it.
+
+    With a `leaf` it also listens on TCP: see tcp_target and tls_target.
+    """
+
+    def __init__(self, folder, users, leaf=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
@@ -94,8 +118,16 @@ class Dovecot:
             os.chown(mail, uid, gid)
         user, group = _name_of(uid, gid)
         self._configuration = self.folder / "dovecot.conf"
+        listeners, more = "", ""
+        if leaf is not None:
+            port, tls_port = free_port(), free_port()
+            self.tcp_target, self.tls_target = f"127.0.0.1:{port}", f"127.0.0.1:{tls_port}"
+            listeners = _TCP_LISTENERS.format(port=port, tls_port=tls_port)
+            chain, key = leaf.write(self.folder, "tls")
+            more = _TCP.format(chain=chain, key=key)
         self._configuration.write_text(
-            _CONFIGURATION.format(folder=self.folder, user=user, group=group))
+            _CONFIGURATION.format(folder=self.folder, user=user, group=group, listeners=listeners)
+            .replace("ssl = no\n", "" if more else "ssl = no\n") + more)
         self._process = None
         self.start()
 

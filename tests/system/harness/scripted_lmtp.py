@@ -1,4 +1,4 @@
-"""An LMTP backend that misbehaves where a test says so, and remembers what it took.
+"""An LMTP or SMTP backend that misbehaves where a test says so, and remembers what it took.
 
 A script decides at each step of each connection what happens instead of the usual; see `at()`.
 """
@@ -17,15 +17,19 @@ class Step(enum.Enum):
     """Where a backend can be in a transaction. The step begins when the line that names it has arrived."""
 
     GREETING = "greeting"
-    LHLO = "LHLO"
+    LHLO = "LHLO"            # or EHLO
+    STARTTLS = "STARTTLS"
+    XCLIENT = "XCLIENT"      # or XFORWARD
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
+    BDAT = "BDAT"            # a chunk is there
     BODY = "body"            # the first octets of the message are there
     AFTER_DOT = "after dot"  # the message is there, no reply was given
     NEXT_REPLY = "between replies"  # at least one of several final replies was given
     RSET = "RSET"
     QUIT = "QUIT"
+    NOOP = "NOOP"
 
 
 class _End(Exception):
@@ -102,11 +106,15 @@ class Delivery:
     recipients: list
     wire: bytes
     replies: dict = dataclasses.field(default_factory=dict)
+    mail: str = ""             # the MAIL command
+    rcpt: list = dataclasses.field(default_factory=list)  # the RCPT commands that were accepted
+    client: str = ""           # what the last XCLIENT or XFORWARD said
+    chunked: bool = False      # it came by BDAT, and `wire` is not stuffed
 
     @property
     def message(self):
         from .dialogue import unstuffed
-        return unstuffed(self.wire)
+        return self.wire if self.chunked else unstuffed(self.wire)
 
     @property
     def taken(self):
@@ -125,6 +133,8 @@ class _Connection:
         self.socket = accepted
         self.socket.settimeout(LIMIT)
         self._buffer = b""
+        self._secured = False
+        self._client = ""
 
     def say(self, octets):
         self.socket.sendall(octets)
@@ -149,6 +159,18 @@ class _Connection:
         line, self._buffer = self._buffer.split(b"\r\n", 1)
         return line.decode("utf-8", "surrogateescape")
 
+    def _octets(self, count):
+        while len(self._buffer) < count:
+            self._more()
+        octets, self._buffer = self._buffer[:count], self._buffer[count:]
+        return octets
+
+    def start_tls(self):
+        """The server's side of a handshake; what the client showed is in `client_certificates`."""
+        self.socket = self.server.tls.wrap_socket(self.socket, server_side=True)
+        self._secured = True
+        self.server.client_certificates.append(self.socket.getpeercert())
+
     def _body(self):
         """The octets of a DATA until its end, dot line included."""
         while not self._buffer:
@@ -171,8 +193,10 @@ class _Connection:
 
     def serve(self):
         try:
+            if self.server.implicit_tls:
+                self.start_tls()
             if not self._do(Step.GREETING):
-                self.say(b"220 scripted.example.test LMTP\r\n")
+                self.say(b"220 scripted.example.test ready\r\n")
             self._commands()
         except (_End, OSError):
             pass
@@ -181,18 +205,29 @@ class _Connection:
 
     def _commands(self):
         sender, recipients = None, []
+        mail, rcpt, chunks = "", [], b""
         while True:
             line = self._line()
             self.server.commands.append(line)
             verb = line.split(" ", 1)[0].upper()
-            if verb == "LHLO":
+            if verb == ("LHLO" if self.server.dialect == "lmtp" else "EHLO"):
                 sender, recipients = None, []
                 if not self._do(Step.LHLO):
                     keywords = ["scripted.example.test", *self.server.extensions]
+                    if self._secured:
+                        keywords = [word for word in keywords if word != "STARTTLS"]
                     self.say("".join(f"250-{word}\r\n" for word in keywords[:-1]).encode() +
                              f"250 {keywords[-1]}\r\n".encode())
+            elif verb == "STARTTLS":
+                if not self._do(Step.STARTTLS):
+                    self.say(b"220 2.0.0 go on\r\n")
+                    self.start_tls()
+            elif verb in ("XCLIENT", "XFORWARD"):
+                self._client = line
+                if not self._do(Step.XCLIENT):
+                    self.say(b"220 scripted.example.test ready\r\n" if verb == "XCLIENT" else b"250 2.0.0 ok\r\n")
             elif verb == "MAIL":
-                sender = _path(line)
+                sender, recipients, mail, rcpt, chunks = _path(line), [], line, [], b""
                 if not self._do(Step.MAIL):
                     self.say(b"250 2.1.0 sender ok\r\n")
             elif verb == "RCPT":
@@ -200,6 +235,7 @@ class _Connection:
                     reply = self.server.rcpt_replies.get(_path(line), "250 2.1.5 recipient ok")
                     if reply.startswith("2"):
                         recipients.append(_path(line))
+                        rcpt.append(line)
                     self.say(reply.encode() + b"\r\n")
             elif verb == "DATA":
                 if not self._do(Step.DATA):
@@ -207,8 +243,18 @@ class _Connection:
                         self.say(b"503 5.5.1 no recipients\r\n")
                         continue
                     self.say(b"354 go on\r\n")
-                    self._take(sender, recipients)
+                    self._take(Delivery(sender, recipients, self._body(), mail=mail, rcpt=rcpt, client=self._client))
                     sender, recipients = None, []
+            elif verb == "BDAT":
+                words = line.split()
+                chunks += self._octets(int(words[1]))
+                if not self._do(Step.BDAT):
+                    if words[-1].upper() == "LAST":
+                        self._take(Delivery(sender, recipients, chunks, mail=mail, rcpt=rcpt, client=self._client,
+                                            chunked=True))
+                        sender, recipients = None, []
+                    else:
+                        self.say(b"250 2.0.0 chunk\r\n")
             elif verb == "RSET":
                 sender, recipients = None, []
                 if not self._do(Step.RSET):
@@ -218,15 +264,17 @@ class _Connection:
                     self.say(b"221 2.0.0 bye\r\n")
                 raise _End
             elif verb == "NOOP":
-                self.say(b"250 2.0.0 ok\r\n")
+                if not self._do(Step.NOOP):
+                    self.say(b"250 2.0.0 ok\r\n")
             else:
                 self.say(b"502 5.5.1 not known\r\n")
 
-    def _take(self, sender, recipients):
-        delivery = Delivery(sender, recipients, self._body())
+    def _take(self, delivery):
         self.server.deliveries.append(delivery)
+        if self.server.dialect == "smtp":
+            return self._answer_once(delivery)
         step = Step.AFTER_DOT
-        for recipient in recipients:
+        for recipient in delivery.recipients:
             if not self._do(step):
                 reply = self.server.final_replies.get(recipient, f"250 2.0.0 <{recipient}> kept")
                 # Noted before it is sent: the client may act on it before this thread runs again.
@@ -234,11 +282,23 @@ class _Connection:
                 self.say(reply.encode() + b"\r\n")
             step = Step.NEXT_REPLY
 
+    def _answer_once(self, delivery):
+        if not self._do(Step.AFTER_DOT):
+            reply = self.server.final_replies.get(delivery.recipients[0], "250 2.0.0 kept")
+            delivery.replies.update({recipient: reply for recipient in delivery.recipients})
+            self.say(reply.encode() + b"\r\n")
+
 
 class ScriptedLmtp:
-    """Listens from the moment it is made. `address` is a unix socket's path or ("127.0.0.1", port)."""
+    """Listens from the moment it is made. `address` is a unix socket's path or ("127.0.0.1", port).
 
-    def __init__(self, address, *, script=None, extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")):
+    `tls` is an ssl.SSLContext for STARTTLS (offer it in `extensions`), or from the start with `implicit_tls`.
+    """
+
+    def __init__(self, address, *, script=None, extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"),
+                 dialect="lmtp", tls=None, implicit_tls=False):
+        self.dialect, self.tls, self.implicit_tls = dialect, tls, implicit_tls
+        self.client_certificates = []  # of each handshake: what getpeercert() says
         self.script = script or (lambda _connection, _step: None)
         self.extensions = list(extensions)
         self.rcpt_replies = {}   # recipient → reply to RCPT

@@ -34,15 +34,15 @@ TEST_CASE("backends") {
 TEST_CASE("wrong backends") {
   CHECK(complaints_after("[[backend]]\n") ==
         "p.toml:15:1: backend.name: is missing: what the [[domain]]s call it\n"
-        "p.toml:15:1: backend.deliver: is missing: the protocol that the backend speaks; \"lmtp\"\n"
+        "p.toml:15:1: backend.deliver: is missing: the protocol that the backend speaks; \"lmtp\" or \"smtp\"\n"
         "p.toml:15:1: backend.to: is missing: where the backend listens, such as \"unix:/run/dovecot/lmtp\" or "
         "\"[::1]:24\"\n");
   CHECK(complaints_after("[[backend]]\nname = \"store\"\ndeliver = \"smtp-proxy\"\nto = []\n") ==
         "p.toml:15:1: backend.to: holds no target: name at least one\n"
         "p.toml:16:8: backend.name: the backend \"store\" stands already at p.toml:9:8; remove one of the two\n"
-        "p.toml:17:11: backend.deliver: \"smtp-proxy\" is not supported by this version; \"lmtp\" is\n");
+        "p.toml:17:11: backend.deliver: \"smtp-proxy\" is not supported by this version; \"lmtp\" and \"smtp\" are\n");
   CHECK(complaints_after("[[backend]]\nname = \"b\"\ndeliver = \"imap\"\nto = \"nowhere\"\ntimeout = 5\n") ==
-        "p.toml:17:11: backend.deliver: expected \"lmtp\", found \"imap\"\n"
+        "p.toml:17:11: backend.deliver: expected \"lmtp\" or \"smtp\", found \"imap\"\n"
         "p.toml:18:6: backend.to: expected \"unix:/absolute/path\", \"address:port\" or \"host.name:port\", found "
         "\"nowhere\"\n"
         "p.toml:19:11: backend.timeout: expected a table such as { key = \"value\" }, found 5\n");
@@ -51,11 +51,38 @@ TEST_CASE("wrong backends") {
 TEST_CASE("mail does not cross a network in clear unless it is said so in writing") {
   const std::string backend = "[[backend]]\nname = \"b\"\ndeliver = \"lmtp\"\nto = \"192.0.2.1:24\"\n";
   CHECK(complaints_after(backend) ==
-        "p.toml:18:6: backend.to: 192.0.2.1:24 is not on this machine, and mail would cross the network in clear; if "
-        "that network is trusted, write tls = \"off\" in this [[backend]]\n");
+        "p.toml:18:6: backend.to: 192.0.2.1:24 is not on this machine, and mail would cross the network in clear: write "
+        "tls = \"starttls\" or \"implicit\" in this [[backend]], or tls = \"off\" if that network is trusted\n");
   CHECK(complaints_after(backend + "tls = \"off\"\n").empty());
   CHECK(complaints_after(backend + "tls = \"on\"\n") ==
-        "p.toml:19:7: backend.tls: expected \"off\", found \"on\"; TLS to backends is not supported by this version\n");
+        "p.toml:19:7: backend.tls: expected \"off\" or \"starttls\" or \"implicit\", found \"on\"\n");
+}
+
+TEST_CASE("TLS to a backend") {
+  const Parsed parsed =
+      parse(std::string(minimal) +
+            "[[backend]]\nname = \"b\"\ndeliver = \"smtp\"\nto = \"192.0.2.1:25\"\ntls = \"starttls\"\n"
+            "tls_name = \"MX.example.net\"\ntls_ca = \"/ca.pem\"\ntls_certificate = \"/us.pem\"\n");
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  CHECK(parsed.diagnostics.empty());
+  const auto& backend = parsed.config->run.backends.back();
+  CHECK(backend.protocol == delivery::Protocol::Smtp);
+  CHECK(backend.tls == delivery::BackendTls{delivery::BackendTls::Mode::Starttls, DnsName::parse("mx.example.net"),
+                                            "/ca.pem", "/us.pem", "/us.pem"});
+}
+
+TEST_CASE("wrong TLS to a backend") {
+  const std::string backend = "[[backend]]\nname = \"b\"\ndeliver = \"lmtp\"\n";
+  // A certificate is checked against a name, which an address is not.
+  CHECK(complaints_after(backend + "to = [\"store.example:24\", \"[2001:db8::1]:24\"]\ntls = \"implicit\"\n") ==
+        "p.toml:18:27: backend.to: [2001:db8::1]:24 is no host name that its certificate could be checked against: write "
+        "tls_name = \"...\", the name that stands in the certificate\n");
+  CHECK(complaints_after(backend + "to = \"[::1]:24\"\ntls = \"implicit\"\ntls_name = \"a b\"\ntls_key = \"k\"\n") ==
+        "p.toml:15:1: backend.tls_key: needs tls_certificate, the certificate that it belongs to\n"
+        "p.toml:20:12: backend.tls_name: expected a host name such as \"store.example.net\", found \"a b\"\n");
+  CHECK(complaints_after(backend + "to = \"[::1]:24\"\ntls_ca = \"/ca.pem\"\n") ==
+        "p.toml:19:1: warning: backend.tls_ca: means nothing without tls = \"starttls\" or \"implicit\"\n");
 }
 
 TEST_CASE("a time limit that another one cuts short is warned of") {

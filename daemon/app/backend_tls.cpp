@@ -1,0 +1,83 @@
+#include "daemon/app/backend_tls.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "certs/loader.h"
+
+namespace postern::app {
+
+namespace {
+
+constexpr std::size_t file_octets_max = 4 * 1024 * 1024;  // the anchors of a system are a quarter of it
+
+/// Where the distributions keep the anchors of the system.
+constexpr std::array<const char*, 4> system_anchor_files{"/etc/ssl/certs/ca-certificates.crt",
+                                                         "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+                                                         "/etc/ssl/cert.pem"};
+
+Result<std::string> anchor_file(const std::string& configured) {
+  if (!configured.empty()) return configured;
+  for (const char* path : system_anchor_files) {
+    if (::access(path, R_OK) == 0) return path;
+  }
+  return fail("this system has no file of trust anchors (the package ca-certificates has one): name one with tls_ca");
+}
+
+class ContextMaker {
+ public:
+  Result<std::shared_ptr<const tls::ClientContext>> make(const delivery::BackendTls& tls) {
+    tls::PeerCheck check{tls::PeerCheck::Mode::Roots, {}, nullptr};
+    const auto anchors = anchor_file(tls.ca);
+    if (!anchors) return fail_with(anchors.error());
+    auto roots = read(*anchors);
+    if (!roots) return fail_with(roots.error());
+    check.roots_pem = std::move(*roots);
+    if (!tls.certificate.empty()) {
+      const auto chain = read(tls.certificate);
+      if (!chain) return fail_with(chain.error());
+      const auto key = read(tls.key);
+      if (!key) return fail_with(key.error());
+      auto credential = tls::make_credential(*chain, tls.certificate, *key, tls.key);
+      if (!credential) return fail_with(credential.error());
+      check.credential = std::move(*credential);
+    }
+    auto context = tls::ClientContext::make(check);
+    if (!context) return fail("{}: {}", *anchors, context.error().text);
+    return context;
+  }
+
+ private:
+  Result<std::string> read(const std::string& path) {
+    auto contents = files_->read(path, file_octets_max);
+    if (!contents) return fail_with(contents.error());
+    return std::move(contents->bytes);
+  }
+
+  std::unique_ptr<certs::FileSource> files_ = certs::make_local_file_source();
+};
+
+}  // namespace
+
+tl::expected<session::BackendTlsContexts, std::vector<std::string>> make_backend_tls(
+    const std::vector<delivery::BackendSettings>& backends) {
+  session::BackendTlsContexts made;
+  std::vector<std::string> errors;
+  ContextMaker maker;
+  for (const auto& backend : backends) {
+    if (backend.tls.mode == delivery::BackendTls::Mode::Off) continue;
+    if (auto context = maker.make(backend.tls)) {
+      made.emplace(backend.name, std::move(*context));
+    } else {
+      errors.push_back(fmt::format("backend \"{}\": {}", backend.name, context.error().text));
+    }
+  }
+  if (!errors.empty()) return tl::unexpected(std::move(errors));
+  return made;
+}
+
+}  // namespace postern::app

@@ -1,0 +1,127 @@
+"""TLS towards backends: who the backend is, who we are, and that nothing goes in clear where TLS was asked for."""
+
+import ssl
+
+import pytest
+
+from harness.ca import Authority
+from harness.dovecot import Dovecot
+from harness.messages import message
+from harness.scripted_lmtp import Step, at, say
+from harness.wait import eventually
+
+SENDER = "sender@elsewhere.test"
+USER = "alice@example.test"
+
+
+def send(server, subject, recipients=(USER,), parameters=""):
+    """One message; the final reply."""
+    with server.greeted() as client:
+        client.expect(250, f"MAIL FROM:<{SENDER}>{parameters}")
+        for recipient in recipients:
+            client.expect(250, f"RCPT TO:<{recipient}>")
+        return client.message(message(subject))
+
+
+@pytest.fixture(scope="module")
+def store_leaf(authority):
+    return authority.issue("store.example.test")
+
+
+@pytest.fixture(scope="module")
+def tls_dovecot(session_folder, store_leaf):
+    server = Dovecot(session_folder / "tls-dovecot", [USER], leaf=store_leaf)
+    yield server
+    server.stop()
+
+
+def server_context(leaf, folder, stem="backend"):
+    chain, key = leaf.write(folder, stem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context
+
+
+def tls_backend(authority, mode, **more):
+    return {"tls": mode, "tls_name": "store.example.test", "tls_ca": authority.root, **more}
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls"])
+def test_mail_goes_to_dovecot_under_tls(posternd, tls_dovecot, authority, mode):
+    target = tls_dovecot.tls_target if mode == "implicit" else tls_dovecot.tcp_target
+    server = posternd(target, backend=tls_backend(authority, mode))
+    reply = send(server, f"under tls {mode}")
+    assert reply.code == 250, reply
+    assert f"under tls {mode}" in tls_dovecot.subjects(USER)
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls"])
+def test_a_backend_that_shows_the_wrong_certificate_gets_nothing(posternd, scripted, authority, folder, store_leaf, mode):
+    backend = scripted(tcp=True, extensions=["PIPELINING", "STARTTLS"], tls=server_context(store_leaf, folder),
+                       implicit_tls=mode == "implicit")
+    other_root = Authority(folder / "stranger").root
+    for wrong, said in (({"tls_name": "other.example.test"}, "certificate of other.example.test is not trusted"),
+                        ({"tls_ca": other_root}, "certificate of store.example.test is not trusted")):
+        server = posternd(backend.target, backend=tls_backend(authority, mode, **wrong))
+        reply = send(server, "to a stranger")
+        assert reply.code == 451 and reply.enhanced == "4.4.1", reply
+        server.wait_for_message("TLS handshake failed", said)
+    assert not any(line.startswith("MAIL") for line in backend.commands)
+    server = posternd(backend.target, backend=tls_backend(authority, mode))
+    assert send(server, "to a friend").code == 250
+    assert backend.taken(USER)
+
+
+def test_nothing_goes_in_clear_to_a_backend_without_starttls(posternd, scripted, authority):
+    backend = scripted(tcp=True)
+    server = posternd(backend.target, backend=tls_backend(authority, "starttls"))
+    reply = send(server, "stripped")
+    assert reply.code == 451 and reply.enhanced == "4.4.1", reply
+    server.wait_for_message("does not offer STARTTLS")
+    assert not any(line.startswith("MAIL") for line in backend.commands)
+
+
+@pytest.mark.parametrize("answer", ["454 4.7.0 not now", "220 go on\r\n250 2.0.0 injected", "220 go on\r\n220-"])
+def test_a_backend_that_misbehaves_at_starttls_gets_nothing(posternd, scripted, authority, folder, store_leaf, answer):
+    """Response injection: what stands behind the 220 in clear must not be read as if it had come under TLS."""
+    backend = scripted(tcp=True, extensions=["STARTTLS"], tls=server_context(store_leaf, folder),
+                       script=at(Step.STARTTLS, say(answer)))
+    server = posternd(backend.target, backend=tls_backend(authority, "starttls"))
+    assert send(server, "injected").code == 451
+    assert not any(line.startswith("MAIL") for line in backend.commands)
+    assert not backend.client_certificates
+
+
+def test_a_backend_that_asks_for_our_certificate_gets_it(posternd, scripted, authority, folder, store_leaf):
+    context = server_context(store_leaf, folder)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.root)
+    backend = scripted(tcp=True, tls=context, implicit_tls=True)
+    chain, key = authority.issue("mx.example.test", usage="clientAuth").write(folder, "us")
+    server = posternd(backend.target,
+                      backend=tls_backend(authority, "implicit", tls_certificate=chain, tls_key=key))
+    assert send(server, "who we are").code == 250
+    assert backend.client_certificates[0]["subjectAltName"] == (("DNS", "mx.example.test"),)
+
+
+def test_what_is_wrong_with_the_files_is_said_before_the_start(posternd, authority, folder):
+    empty = folder / "empty.pem"
+    empty.write_text("")
+    server = posternd("127.0.0.1:24", ready=False, backend=tls_backend(authority, "implicit", tls_ca=empty))
+    result = server.check()
+    assert result.returncode == 2 and f"{empty}: " in result.stderr, result.stderr
+    server = posternd("127.0.0.1:24", ready=False,
+                      backend=tls_backend(authority, "implicit", tls_certificate=folder / "none.pem"))
+    result = server.check()
+    assert result.returncode == 2 and "none.pem" in result.stderr, result.stderr
+
+
+def test_new_trust_anchors_are_taken_up_by_a_reload(posternd, scripted, authority, folder, store_leaf):
+    backend = scripted(tcp=True, tls=server_context(store_leaf, folder), implicit_tls=True)
+    anchors = folder / "anchors.pem"
+    anchors.write_bytes(Authority(folder / "stranger").root.read_bytes())
+    server = posternd(backend.target, backend=tls_backend(authority, "implicit", tls_ca=anchors))
+    assert send(server, "before").code == 451
+    anchors.write_bytes(authority.root.read_bytes())
+    assert server.reload()["configuration_taken"]
+    eventually(lambda: send(server, "after").code == 250, "the new anchors are used")
