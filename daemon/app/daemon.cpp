@@ -158,8 +158,9 @@ class Daemon {
 }  // namespace
 
 Exit run(const std::string& config_path) {
-  // A peer that has gone is a failed write, not the end of the process.
+  // A peer that has gone is a failed write, not the end of the process, and so is a file that may grow no more.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   StderrJournal journal;
   Daemon daemon(config_path, journal);
   return daemon.run();

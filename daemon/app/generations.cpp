@@ -53,11 +53,14 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
     for (const Endpoint& address : bound) made->listeners.try_emplace(address, previous->listeners.at(address));
   }
   made->smtp = run.smtp;
-  made->connection_limits = {run.connection_limits.connections, run.connection_limits.connections_per_address};
+  made->connection_limits = {run.connection_limits.connections, run.connection_limits.connections_per_address,
+                             run.connection_limits.connections_per_network};
   made->final_deadline = run.final_deadline;
   made->drain = run.drain;
   made->spill_at = run.spill_at;
   made->spill_dir = run.spill_dir.empty() ? spill_dir : run.spill_dir;
+  made->message_memory_max = run.message_memory_max;
+  made->spill_octets_max = run.spill_octets_max;
   made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster);
   return made;
 }

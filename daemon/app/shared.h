@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/shared_view.h"
+#include "daemon/session/budget.h"
 #include "daemon/session/connection_limits.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/settings.h"
@@ -16,6 +17,7 @@ struct Shared {
   Publisher<session::RunSettings> settings;
   Publisher<session::TlsGeneration> tls;
   session::ConnectionTable connections;
+  session::MessageBudgets budgets;
   uv::WorkPool spill_pool{{.name = "spill", .threads = 2, .queue_max = 4096, .nice = 0}};
 };
 

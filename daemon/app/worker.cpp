@@ -4,12 +4,29 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <string_view>
 #include <utility>
 
 #include "daemon/uv/sockaddr.h"
 #include "smtp/replies.h"
 
 namespace postern::app {
+
+namespace {
+
+using Verdict = session::ConnectionTable::Verdict;
+
+std::string_view limit_reached(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::TooMany: return "limits.connections";
+    case Verdict::TooManyFromAddress: return "limits.connections_per_address";
+    case Verdict::TooManyFromNetwork: return "limits.connections_per_network";
+    case Verdict::Admitted: break;
+  }
+  return "";
+}
+
+}  // namespace
 
 Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
     : options_(std::move(options)),
@@ -19,7 +36,7 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
       resolver_(loop_, {}),
       backends_(loop_, resolver_, shared.journal, {options_.hostname, options_.count}),
       ids_(options_.number),
-      services_{loop_, shared.spill_pool, settings_, tls_, backends_, shared.journal, counters_, ids_, *this},
+      services_{loop_, shared.spill_pool, shared.budgets, settings_, tls_, backends_, shared.journal, counters_, ids_, *this},
       keep_running_(loop_, [] {}) {
   keep_running_.start_at(Instant::max());
   configure_backends();
@@ -74,17 +91,15 @@ void Worker::closed(session::SessionId id) {
 void Worker::accepted(int descriptor, const Endpoint& listener) {
   const IpAddress from = uv::peer_of(descriptor).address;
   const auto verdict = shared_.connections.enter(from, settings_.get()->connection_limits);
-  if (verdict != session::ConnectionTable::Verdict::Admitted) return turn_away(descriptor, from, listener, verdict);
+  if (verdict != Verdict::Admitted) return turn_away(descriptor, from, listener, verdict);
   const session::SessionId id = next_session_++;
   // The session is in the directory before it starts to talk.
   auto& place = sessions_[id];
   place = std::make_unique<session::Inbound>(services_, id, descriptor, listener);
 }
 
-void Worker::turn_away(int descriptor, const IpAddress& from, const Endpoint& listener,
-                       session::ConnectionTable::Verdict why) {
-  const bool total = why == session::ConnectionTable::Verdict::TooMany;
-  const smtp::Reply reply = total ? smtp::replies::too_busy : smtp::replies::too_many_connections;
+void Worker::turn_away(int descriptor, const IpAddress& from, const Endpoint& listener, Verdict why) {
+  const smtp::Reply reply = why == Verdict::TooMany ? smtp::replies::too_busy : smtp::replies::too_many_connections;
   if (settings_.get()->listeners.at(listener).tls != session::ListenerTls::Implicit) {
     // One try: a client that cannot even take this line learns it from the close.
     const std::string line = smtp::render(reply);
@@ -93,7 +108,7 @@ void Worker::turn_away(int descriptor, const IpAddress& from, const Endpoint& li
   ::close(descriptor);
   shared_.journal.note(observe::Level::Info,
                        fmt::format("{}: connection from {} turned away: {} reached", listener.text(), from.text(),
-                                   total ? "limits.connections" : "limits.connections_per_address"));
+                                   limit_reached(why)));
 }
 
 void Worker::shut_down(Duration drain, std::function<void()> done) {

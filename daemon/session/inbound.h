@@ -11,6 +11,7 @@
 
 #include "base/shared_view.h"
 #include "daemon/session/backends.h"
+#include "daemon/session/budget.h"
 #include "daemon/session/counters.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/journal.h"
@@ -42,6 +43,7 @@ class SessionDirectory {
 struct InboundServices {
   uv::Loop& loop;
   uv::WorkPool& spill_pool;
+  MessageBudgets& budgets;
   View<RunSettings>& settings;
   View<TlsGeneration>& tls;
   Backends& backends;

@@ -9,7 +9,12 @@
 namespace postern::session {
 
 void Inbound::handle(const smtp::SenderOffered& event) {
-  transaction_ = Transaction::make(services_.settings.get(), event.from, event.parameters, transaction_facts(),
+  const auto settings = services_.settings.get();
+  const std::uint64_t size = event.parameters.size.value_or(0);
+  if (size > settings->spill_at && size + services_.budgets.spill.used() > settings->spill_octets_max) {
+    return smtp_->answer(event.number, smtp::replies::storage_full, services_.loop.now());  // RFC 1870 section 6.1
+  }
+  transaction_ = Transaction::make(settings, event.from, event.parameters, transaction_facts(),
                                    services_.journal, services_.loop.now());
   smtp_->answer(event.number, smtp::replies::sender_ok, services_.loop.now());
 }
@@ -48,7 +53,13 @@ void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPat
 void Inbound::handle(const smtp::BodyOffered& event) {
   assert(transaction_);
   const RunSettings& settings = transaction_->settings();
-  auto message = Message::make(services_.loop, services_.spill_pool, {settings.spill_at, settings.spill_dir});
+  if (!Message::room_for_one(services_.budgets, settings.message_memory_max)) {
+    const smtp::Reply reply =
+        transaction_->fail_locally(Error{"limits.message_memory is used up"}, services_.loop.now());
+    return smtp_->answer(event.number, reply, services_.loop.now());
+  }
+  auto message = Message::make(services_.loop, services_.spill_pool, services_.budgets,
+                               {settings.spill_at, settings.spill_dir, settings.message_memory_max, settings.spill_octets_max});
   message->on_relief([&directory = services_.directory, id = id_] {
     if (Inbound* session = directory.find(id)) session->pump();
   });

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t waiting_octets_max = 512 * 1024;  // unwritten, before the client has to wait for the disk
 constexpr std::size_t read_octets = 256 * 1024;         // one read of a spilled message
+constexpr std::size_t spill_at_when_strained = 64 * 1024;  // when the memory for messages runs short
 
 }  // namespace
 
@@ -69,20 +70,58 @@ struct Message::SpillFile {
   int descriptor = -1;
 };
 
-std::shared_ptr<Message> Message::make(uv::Loop& loop, uv::WorkPool& spill_pool, Options options) {
-  return std::shared_ptr<Message>(new Message(loop, spill_pool, std::move(options)));
+Message::Message(uv::Loop& loop, uv::WorkPool& spill_pool, MessageBudgets& budgets, Options options)
+    : loop_(loop),
+      spill_pool_(spill_pool),
+      options_(std::move(options)),
+      memory_share_(budgets.memory, options_.memory_max),
+      spill_share_(budgets.spill, options_.spill_max) {}
+
+std::shared_ptr<Message> Message::make(uv::Loop& loop, uv::WorkPool& spill_pool, MessageBudgets& budgets,
+                                       Options options) {
+  return std::shared_ptr<Message>(new Message(loop, spill_pool, budgets, std::move(options)));
+}
+
+Message::~Message() {
+  // Closing a large file that has no name frees its blocks, which takes its time. (A full pool leaves that to us.)
+  if (file_) (void)spill_pool_.submit([file = std::move(file_)]() mutable { file.reset(); });
+}
+
+bool Message::room_for_one(const MessageBudgets& budgets, std::uint64_t memory_max) {
+  return budgets.memory.used() + spill_at_when_strained <= memory_max;
+}
+
+/// How much of what comes now stays in memory.
+std::size_t Message::memory_room() const {
+  if (file_) return 0;
+  const std::size_t spill_at =
+      memory_share_.strained() ? std::min(options_.spill_at, spill_at_when_strained) : options_.spill_at;
+  return spill_at - std::min(memory_.size(), spill_at);
 }
 
 void Message::append(std::string_view bytes) {
   octets_ += bytes.size();
   if (failure_) return;
-  const std::size_t room = file_ ? 0 : options_.spill_at - std::min(memory_.size(), options_.spill_at);
+  if (!memory_share_.hold(in_memory() + bytes.size())) {
+    return give_up(Error{fmt::format("limits.message_memory ({} octets) is used up", memory_share_.limit())});
+  }
+  const std::size_t room = memory_room();
   memory_.append(bytes.substr(0, room));
   bytes.remove_prefix(std::min(room, bytes.size()));
   if (bytes.empty()) return;
+  if (!spill_share_.hold(in_file_ + writing_ + waiting_.size() + bytes.size())) {
+    return give_up(Error{fmt::format("limits.spill_space ({} octets) is used up", spill_share_.limit())});
+  }
   if (!file_) file_ = std::make_shared<SpillFile>(options_.spill_dir);
   waiting_.append(bytes);
   if (writing_ == 0) write_waiting();
+}
+
+void Message::give_up(Error why) {
+  failure_ = std::move(why);
+  std::string().swap(waiting_);
+  std::string().swap(memory_);
+  memory_share_.hold(in_memory());
 }
 
 bool Message::congested() const { return !failure_ && waiting_.size() + writing_ > waiting_octets_max; }
@@ -101,14 +140,9 @@ void Message::write_waiting() {
 
 void Message::written(const Result<void>& result) {
   const bool was_congested = congested();
-  if (result) {
-    in_file_ += std::exchange(writing_, 0);
-  } else {
-    writing_ = 0;
-    failure_ = result.error();
-    waiting_.clear();
-    std::string().swap(memory_);
-  }
+  in_file_ += std::exchange(writing_, 0);
+  if (!result) give_up(result.error());
+  memory_share_.hold(in_memory());
   if (!failure_ && !waiting_.empty()) write_waiting();
   if (was_congested && !congested() && on_relief_) on_relief_();
   if (writing_ == 0 && on_finished_) {

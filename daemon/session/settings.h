@@ -51,6 +51,8 @@ struct RunSettings {
   Duration drain = std::chrono::seconds(30);  ///< how long sessions may go on after a signal to end
   std::size_t spill_at = 1024 * 1024;
   std::string spill_dir;
+  std::uint64_t message_memory_max = 512 * 1024 * 1024;  ///< octets of all messages together, for the process
+  std::uint64_t spill_octets_max = 8'000'000'000;        ///< likewise, in files
   std::shared_ptr<const delivery::RouteTable> routes;
   BackendTlsContexts backend_tls;
 };

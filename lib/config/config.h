@@ -55,6 +55,7 @@ struct LogSettings {
 struct ConnectionLimits {
   std::size_t connections = 20000;
   std::size_t connections_per_address = 50;
+  std::size_t connections_per_network = 500;  ///< a /24, or a /64 of IPv6
 };
 
 /// Replaced by a reload. (The set of listening addresses is in `listeners` but needs a restart to change.)
@@ -69,6 +70,8 @@ struct RunConfig {
   Duration final_deadline = std::chrono::minutes(8);  ///< from the client's dot to our reply
   std::size_t spill_at = 1024 * 1024;                 ///< message octets kept in memory
   std::string spill_dir;                              ///< empty: state_dir, or /var/tmp
+  std::uint64_t message_memory_max = 512 * 1024 * 1024;  ///< octets of all messages together
+  std::uint64_t spill_octets_max = 8'000'000'000;        ///< likewise, in files
   LogSettings log;
   std::vector<delivery::BackendSettings> backends;
   std::vector<delivery::DomainSettings> domains;

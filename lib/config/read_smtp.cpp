@@ -1,6 +1,8 @@
 // `[smtp]`, `[limits]`, `[timeouts]` and `[log]`.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "config/readers.h"
 
@@ -32,11 +34,44 @@ void read_smtp_section(const Section& section, RunConfig& run) {
   section.path("spill_dir", run.spill_dir);
 }
 
+/// A limit on a part of all connections: lower when the whole is.
+void read_part(const Section& section, std::string_view key, std::size_t& part, std::size_t whole) {
+  section.integer(key, part, {std::size_t{1}, std::size_t{10'000'000}});
+  if (part <= whole) return;
+  if (section.has(key)) {
+    section.warning(key, fmt::format("more than limits.connections ({}), so that it limits nothing", whole));
+  } else {
+    part = whole;
+  }
+}
+
+void read_connection_limits(const Section& section, ConnectionLimits& limits) {
+  section.integer("connections", limits.connections, {std::size_t{1}, std::size_t{10'000'000}});
+  read_part(section, "connections_per_address", limits.connections_per_address, limits.connections);
+  read_part(section, "connections_per_network", limits.connections_per_network, limits.connections);
+  if (!section.has("connections_per_network")) {
+    limits.connections_per_network = std::max(limits.connections_per_network, limits.connections_per_address);
+  } else if (limits.connections_per_network < limits.connections_per_address) {
+    section.warning("connections_per_network", fmt::format("less than limits.connections_per_address ({}), so that one "
+                                                           "address can use up the share of its network",
+                                                           limits.connections_per_address));
+  }
+}
+
+void read_message_budgets(const Section& section, RunConfig& run) {
+  section.size("message_memory", run.message_memory_max, {std::uint64_t{1024 * 1024}, 1024 * gibibyte});
+  section.size("spill_space", run.spill_octets_max, {std::uint64_t{1024 * 1024}, 1024 * 1024 * gibibyte});
+  if (run.spill_octets_max < run.smtp.limits.message_octets_max) {
+    section.warning("spill_space", fmt::format("less than limits.message_size ({}), so that the largest messages can never "
+                                               "be taken",
+                                               run.smtp.limits.message_octets_max));
+  }
+}
+
 // RFC 5321 section 4.5.3.1 says how much a server must be able to take: less is refused where nobody can want it, and
 // warned of where somebody might.
 void read_limits(const Section& section, RunConfig& run) {
   smtp::ServerLimits& limits = run.smtp.limits;
-  ConnectionLimits& connections = run.connection_limits;
   section.size("message_size", limits.message_octets_max, {std::uint64_t{1024}, 1024 * gibibyte});
   if (limits.message_octets_max < 64 * 1024) {
     section.warning("message_size", "below the 64 KiB that RFC 5321 section 4.5.3.1.7 asks for");
@@ -45,15 +80,8 @@ void read_limits(const Section& section, RunConfig& run) {
   if (limits.recipients_max < 100) {
     section.warning("recipients", "below the 100 that RFC 5321 section 4.5.3.1.8 asks for");
   }
-  section.integer("connections", connections.connections, {std::size_t{1}, std::size_t{10'000'000}});
-  section.integer("connections_per_address", connections.connections_per_address,
-                  {std::size_t{1}, std::size_t{10'000'000}});
-  if (section.has("connections_per_address") && connections.connections_per_address > connections.connections) {
-    section.warning("connections_per_address",
-                    fmt::format("more than limits.connections ({}), so that it limits nothing", connections.connections));
-  } else if (connections.connections_per_address > connections.connections) {
-    connections.connections_per_address = connections.connections;
-  }
+  read_connection_limits(section, run.connection_limits);
+  read_message_budgets(section, run);
   section.integer("errors", limits.errors_max, {std::size_t{1}, std::size_t{1'000'000}});
   section.integer("commands", limits.commands_max, {std::size_t{10}, std::size_t{100'000'000}});
   section.size("command_length", limits.command_line_octets_max, {std::size_t{512}, std::size_t{65'536}});

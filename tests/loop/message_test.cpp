@@ -1,6 +1,9 @@
 // Messages that spill to a file: what was written is what is read, whatever the sizes.
 #include "daemon/session/message.h"
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <optional>
 #include <string>
 
@@ -16,8 +19,20 @@ struct Bench {
   Bench() { keep_running.start_at(uv::monotonic_now() + std::chrono::minutes(10)); }
   uv::Loop loop;
   uv::Timer keep_running{loop, [] { FAIL("nothing has happened for ten minutes"); }};  // work in a pool does not
+  session::MessageBudgets budgets;
   uv::WorkPool pool{{.name = "spill-test", .threads = 1, .queue_max = 64, .nice = 0}};
 };
+
+/// finish(), and the loop until it has called back.
+Result<void> finish(Bench& bench, Message& message) {
+  std::optional<Result<void>> finished;
+  message.finish([&](Result<void> result) {
+    finished = result;
+    bench.loop.stop();
+  });
+  if (!finished) bench.loop.run();
+  return *finished;
+}
 
 /// Reads a message to its end on the loop.
 class ReadAll {
@@ -61,7 +76,7 @@ TEST_CASE("a message is read back byte for byte, from memory, from the file, and
     CAPTURE(octets);
     Bench bench;
     const std::string sent = pattern(octets);
-    auto message = Message::make(bench.loop, bench.pool, {1000, directory.path()});
+    auto message = Message::make(bench.loop, bench.pool, bench.budgets, {1000, directory.path()});
     for (std::size_t at = 0; at < octets; at += 4093) message->append(std::string_view(sent).substr(at, 4093));
     std::optional<Result<void>> finished;
     message->finish([&](Result<void> result) {
@@ -84,7 +99,7 @@ TEST_CASE("two readers of one message do not disturb each other") {
   const test::TemporaryDirectory directory;
   Bench bench;
   const std::string sent = pattern(900'000);
-  auto message = Message::make(bench.loop, bench.pool, {1000, directory.path()});
+  auto message = Message::make(bench.loop, bench.pool, bench.budgets, {1000, directory.path()});
   message->append(sent);
   message->finish([&](Result<void> result) {
     CHECK(result.has_value());
@@ -100,7 +115,7 @@ TEST_CASE("two readers of one message do not disturb each other") {
 
 TEST_CASE("a spill directory that cannot be written makes the message fail, and only the message") {
   Bench bench;
-  auto message = Message::make(bench.loop, bench.pool, {1000, "/nonexistent/spill"});
+  auto message = Message::make(bench.loop, bench.pool, bench.budgets, {1000, "/nonexistent/spill"});
   bool relieved = false;
   message->on_relief([&] { relieved = true; });
   message->append(std::string(600'000, 'x'));
@@ -116,4 +131,86 @@ TEST_CASE("a spill directory that cannot be written makes the message fail, and 
   CHECK(finished->error().text.find("/nonexistent/spill") != std::string::npos);
   CHECK(relieved);
   CHECK_FALSE(message->congested());
+}
+
+TEST_CASE("what messages hold together is counted, and given back when they go") {
+  const test::TemporaryDirectory directory;
+  Bench bench;
+  auto first = Message::make(bench.loop, bench.pool, bench.budgets, {100'000, directory.path(), 10'000'000, 10'000'000});
+  first->append(pattern(90'000));
+  CHECK(bench.budgets.memory.used() >= 90'000);
+  CHECK(bench.budgets.spill.used() == 0);
+  first->append(pattern(500'000));
+  CHECK(finish(bench, *first).has_value());
+  CHECK(bench.budgets.memory.used() <= 100'000 + session::BudgetShare::grain_octets);
+  CHECK(bench.budgets.spill.used() >= 490'000);
+  first.reset();
+  CHECK(bench.budgets.memory.used() == 0);
+  CHECK(bench.budgets.spill.used() == 0);
+}
+
+TEST_CASE("a message that finds no memory fails, and the next one that fits does not") {
+  const test::TemporaryDirectory directory;
+  Bench bench;
+  auto first = Message::make(bench.loop, bench.pool, bench.budgets, {1'000'000, directory.path(), 100'000, 10'000'000});
+  first->append(pattern(50'000));
+  auto second = Message::make(bench.loop, bench.pool, bench.budgets, {1'000'000, directory.path(), 100'000, 10'000'000});
+  second->append(pattern(60'000));
+  const auto refused = finish(bench, *second);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().text.find("limits.message_memory") != std::string::npos);
+  second->append(pattern(60'000));  // what still comes is dropped
+  CHECK(bench.budgets.memory.used() <= 50'000 + session::BudgetShare::grain_octets);
+  CHECK(finish(bench, *first).has_value());
+  second = Message::make(bench.loop, bench.pool, bench.budgets, {1'000'000, directory.path(), 100'000, 10'000'000});
+  second->append(pattern(20'000));
+  CHECK(finish(bench, *second).has_value());
+}
+
+TEST_CASE("when memory runs short, messages go to the file earlier") {
+  const test::TemporaryDirectory directory;
+  Bench bench;
+  bench.budgets.memory.take(600'000, 1'000'000);
+  const std::string sent = pattern(200'000);
+  auto message = Message::make(bench.loop, bench.pool, bench.budgets, {1'000'000, directory.path(), 1'000'000, 10'000'000});
+  message->append(sent);
+  CHECK(finish(bench, *message).has_value());
+  CHECK(bench.budgets.spill.used() >= 130'000);
+  ReadAll reading(bench, message->reader());
+  if (!reading.done) bench.loop.run();
+  CHECK((reading.bytes == sent));
+  bench.budgets.memory.give_back(600'000);
+}
+
+TEST_CASE("a message that finds no room for its file fails, and leaves none behind") {
+  const test::TemporaryDirectory directory;
+  Bench bench;
+  auto message = Message::make(bench.loop, bench.pool, bench.budgets, {1000, directory.path(), 10'000'000, 100'000});
+  for (int i = 0; i < 10; ++i) message->append(pattern(30'000));
+  const auto refused = finish(bench, *message);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().text.find("limits.spill_space") != std::string::npos);
+  message.reset();
+  CHECK(bench.budgets.spill.used() == 0);
+  CHECK(test::entries_of(directory.path()).empty());
+}
+
+TEST_CASE("a disk that takes no more makes the message fail, and everything is given back") {
+  const test::TemporaryDirectory directory;
+  Bench bench;
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  rlimit small = before;
+  small.rlim_cur = 200'000;
+  auto message = Message::make(bench.loop, bench.pool, bench.budgets, {1000, directory.path()});
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  for (int i = 0; i < 20; ++i) message->append(pattern(30'000));
+  const auto failed = finish(bench, *message);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  REQUIRE_FALSE(failed.has_value());
+  CHECK(failed.error().text.find(directory.path()) != std::string::npos);
+  message.reset();
+  CHECK(bench.budgets.memory.used() == 0);
+  CHECK(bench.budgets.spill.used() == 0);
 }

@@ -256,25 +256,6 @@ def test_commands_out_of_order_are_refused(posternd, scripted):
         assert client.command("AUTH PLAIN AAAA").code in (500, 502)
 
 
-def test_connections_of_one_address_are_limited(posternd):
-    server = posternd(limits={"connections_per_address": 3}, workers=2)
-    kept = []
-    try:
-        while len(kept) < 3:
-            kept.append(server.greeted())
-        with server.dialogue() as client:
-            assert client.reply().code == 421
-            assert client.at_end()
-        kept.pop().close()
-        # A place is free again as soon as the server has seen the end of that session.
-        server.wait_for_record("session", outcome="peer closed")
-        with server.greeted() as client:
-            client.expect(221, "QUIT")
-    finally:
-        for client in kept:
-            client.close()
-
-
 def test_a_silent_client_is_told_goodbye(posternd):
     server = posternd(timeouts={"command": "1s"})
     with server.greeted() as client:

@@ -34,10 +34,10 @@ class Closed(Exception):
     """The server closed the connection where a reply was expected."""
 
 
-def connect(address, limit=LIMIT):
-    """`address` is a unix socket's path, or (host, port)."""
+def connect(address, limit=LIMIT, source=None):
+    """`address` is a unix socket's path, or (host, port); `source` is the IP address to come from."""
     if isinstance(address, tuple):
-        return socket.create_connection(address, timeout=limit)
+        return socket.create_connection(address, timeout=limit, source_address=(source, 0) if source else None)
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(limit)
     connection.connect(str(address))
@@ -47,8 +47,8 @@ def connect(address, limit=LIMIT):
 class Dialogue:
     """One connection. As a context manager it closes without a QUIT."""
 
-    def __init__(self, address, *, limit=LIMIT):
-        self.socket = connect(address, limit)
+    def __init__(self, address, *, limit=LIMIT, source=None):
+        self.socket = connect(address, limit, source)
         self._buffer = b""
         self.seen = b""  # everything that the server ever said
 

@@ -71,6 +71,9 @@ TEST_CASE("the table's defaults are those of the structs") {
   CHECK(fallback_of("limits.pipeline_depth") == std::to_string(run.smtp.limits.pipeline_depth));
   CHECK(fallback_of("limits.connections") == std::to_string(run.connection_limits.connections));
   CHECK(fallback_of("limits.connections_per_address") == std::to_string(run.connection_limits.connections_per_address));
+  CHECK(fallback_of("limits.connections_per_network") == std::to_string(run.connection_limits.connections_per_network));
+  CHECK(run.message_memory_max == 512ull * 1024 * 1024);
+  CHECK(run.spill_octets_max == 8'000'000'000);
   CHECK(fallback_of("backend.max_connections") == std::to_string(delivery::BackendSettings().connections_max));
 
   CHECK(parse_size(fallback_of("smtp.spill_at")) == run.spill_at);

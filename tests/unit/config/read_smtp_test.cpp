@@ -10,6 +10,7 @@ TEST_CASE("SMTP settings, limits, time limits and the log") {
             "[smtp]\nsmuggling = \"normalize\"\nsmuggling_exempt = [\"192.0.2.0/24\", \"2001:db8::/32\"]\nstrict = true\n"
             "spill_at = \"64KiB\"\nspill_dir = \"/spill\"\n"
             "[limits]\nmessage_size = \"10MB\"\nrecipients = 200\nconnections = 300\nconnections_per_address = 40\n"
+            "connections_per_network = 60\nmessage_memory = \"64MiB\"\nspill_space = \"1GB\"\n"
             "errors = 5\ncommands = 60\ncommand_length = 1024\nline_length = 2000\npipeline_depth = 7\n"
             "[timeouts]\ncommand = \"1m\"\ndata = \"2m\"\nhandshake = \"3s\"\ndrain = \"0s\"\nfinal = \"4m\"\n"
             "[log]\nlevel = \"debug\"\nformat = \"json\"\n");
@@ -27,6 +28,9 @@ TEST_CASE("SMTP settings, limits, time limits and the log") {
   CHECK(run.smtp.limits.recipients_max == 200);
   CHECK(run.connection_limits.connections == 300);
   CHECK(run.connection_limits.connections_per_address == 40);
+  CHECK(run.connection_limits.connections_per_network == 60);
+  CHECK(run.message_memory_max == 64 * 1024 * 1024);
+  CHECK(run.spill_octets_max == 1'000'000'000);
   CHECK(run.smtp.limits.errors_max == 5);
   CHECK(run.smtp.limits.commands_max == 60);
   CHECK(run.smtp.limits.command_line_octets_max == 1024);
