@@ -65,7 +65,11 @@ smtp::Extensions Inbound::extensions() const {
 void Inbound::pump() {
   if (pumping_ || phase_ != Phase::Talking) return;
   pumping_ = true;
-  while (handle_smtp_events() && stream_ && handle_one_stream_event()) {
+  for (bool more = true; more && phase_ == Phase::Talking;) {
+    while (handle_smtp_events() && stream_ && handle_one_stream_event()) {
+    }
+    more = phase_ == Phase::Talking && smtp_ && smtp_->output_full() && socket_->unsent() <= unsent_octets_max;
+    if (more) flush();
   }
   pumping_ = false;
   if (phase_ != Phase::Talking) return;
@@ -142,7 +146,7 @@ void Inbound::on_bytes(std::string_view bytes) {
 }
 
 void Inbound::on_drained() {
-  if (phase_ == Phase::Talking) update_reading();
+  if (phase_ == Phase::Talking) pump();  // commands may wait because the replies did
 }
 
 void Inbound::on_end() {

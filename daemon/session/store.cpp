@@ -162,12 +162,15 @@ class Store::State::Connection final : public uv::SocketHandler {
 
   /// Works off what the session has to say, then brings socket and timer into line with it.
   void pump() {
-    while (!ending_ && !writers_are_behind()) {
-      const auto event = session_.next();
-      if (!event) break;
-      std::visit([this](const auto& e) { handle(e); }, *event);
+    for (bool more = true; more;) {
+      while (!ending_ && !writers_are_behind()) {
+        const auto event = session_.next();
+        if (!event) break;
+        std::visit([this](const auto& e) { handle(e); }, *event);
+      }
+      more = session_.output_full() && socket_->unsent() < unsent_octets_max;
+      if (auto output = session_.take_output(); !output.empty()) socket_->send(std::move(output));
     }
-    if (auto output = session_.take_output(); !output.empty()) socket_->send(std::move(output));
     if (ending_) return socket_->close_when_sent(linger);
     const bool wanted = session_.wants_input() && !writers_are_behind() && socket_->unsent() < unsent_octets_max;
     if (wanted != reading_) {

@@ -1,7 +1,6 @@
-// Mailboxes, paths and ESMTP parameters (RFC 5321 section 4.1.2, RFC 6531 section 3.3). Grammar only, no policy.
+// Mailboxes and paths (RFC 5321 section 4.1.2, RFC 6531 section 3.3). Grammar only, no policy.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,15 +44,6 @@ struct ForwardPath {
   bool is_bare_postmaster() const { return mailbox.domain.empty(); }
   std::string text() const;
   friend bool operator==(const ForwardPath&, const ForwardPath&) = default;
-};
-
-/// What MAIL carried behind the path.
-struct MailParameters {
-  enum class Body { SevenBit, EightBitMime, BinaryMime };
-  Body body = Body::SevenBit;
-  std::optional<std::uint64_t> size;  ///< RFC 1870
-  bool smtputf8 = false;              ///< RFC 6531
-  friend bool operator==(const MailParameters&, const MailParameters&) = default;
 };
 
 /// How much a parser forgives. What is forgiven is held, and passed on, in the form that the RFC wants.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "base/text.h"
 
@@ -35,6 +36,7 @@ constexpr std::string_view hop_field = "received:";
 }  // namespace
 
 std::string_view BodyReader::read(std::string_view& input) {
+  if (rules_.framing == Framing::BinaryChunks) return pass_binary(input);
   while (!at_end_ && !input.empty()) {
     if (cr_kept_) {
       const auto judged = judge_kept_cr(input);
@@ -53,6 +55,23 @@ std::string_view BodyReader::read(std::string_view& input) {
     if (!judged->empty() && !fault_) return *judged;
   }
   return {};
+}
+
+/// Lines are looked for in the header only, for its Received fields.
+std::string_view BodyReader::pass_binary(std::string_view& input) {
+  const auto piece = std::exchange(input, {});
+  for (auto rest = piece; in_header_ && !rest.empty();) {
+    const auto line = rest.substr(0, rest.find('\n'));
+    match_hop_field(line);
+    line_octets_ += static_cast<std::uint64_t>(line.size() - static_cast<std::size_t>(std::count(line.begin(), line.end(), '\r')));
+    rest.remove_prefix(line.size());
+    if (rest.empty()) break;
+    rest.remove_prefix(1);
+    end_header_line();
+  }
+  octets_ += piece.size();
+  if (octets_ > rules_.message_octets_max) fail(Fault::TooLarge);
+  return fault_ ? std::string_view() : piece;
 }
 
 /// How many octets at the front of `input` are given out as they are. Behind a fault, everything that is neither the
@@ -144,6 +163,7 @@ void BodyReader::end_chunk(std::string_view rest) { cr_kept_ = cr_kept_ || rest 
 
 std::string_view BodyReader::finish_chunks() {
   at_end_ = true;
+  if (rules_.framing == Framing::BinaryChunks) return {};
   if (cr_kept_) fail(Fault::Smuggling);
   if (octets_ > 0 && position_ != Position::AfterCrlf && position_ != Position::AfterLoneLf) {
     end_line(Position::AfterCrlf);
@@ -154,13 +174,16 @@ std::string_view BodyReader::finish_chunks() {
 
 void BodyReader::add_to_line(std::string_view text) {
   position_ = Position::MidLine;
-  if (in_header_ && line_octets_ == name_octets_matched_) {  // everything so far has matched
-    for (const char c : text) {
-      if (name_octets_matched_ == hop_field.size() || to_lower_ascii(c) != hop_field[name_octets_matched_]) break;
-      ++name_octets_matched_;
-    }
-  }
+  match_hop_field(text);
   count(text.size());
+}
+
+void BodyReader::match_hop_field(std::string_view text) {
+  if (!in_header_ || line_octets_ != name_octets_matched_) return;  // not everything so far has matched
+  for (const char c : text) {
+    if (name_octets_matched_ == hop_field.size() || to_lower_ascii(c) != hop_field[name_octets_matched_]) break;
+    ++name_octets_matched_;
+  }
 }
 
 /// Of two limits the one that was reached first is told, however the input was cut.
@@ -180,13 +203,17 @@ void BodyReader::count(std::size_t text_octets) {
 }
 
 void BodyReader::end_line(Position next) {
-  if (in_header_ && line_octets_ == 0) in_header_ = false;
-  if (in_header_ && name_octets_matched_ == hop_field.size() && ++hops_ > hops_max) fail(Fault::TooManyHops);
+  end_header_line();
   octets_ += 2;
   if (octets_ > rules_.message_octets_max) fail(Fault::TooLarge);
+  position_ = next;
+}
+
+void BodyReader::end_header_line() {
+  if (in_header_ && line_octets_ == 0) in_header_ = false;
+  if (in_header_ && name_octets_matched_ == hop_field.size() && ++hops_ > hops_max) fail(Fault::TooManyHops);
   line_octets_ = 0;
   name_octets_matched_ = 0;
-  position_ = next;
 }
 
 void BodyReader::fail(Fault fault) {

@@ -13,6 +13,9 @@
 // Behind BDAT (RFC 3030) the octets are counted by the caller: there are no stuffed dots and there is no end of data. The
 // rule for lone CR, LF and NUL is the same, and a line end may be cut in two by the end of a chunk.
 //
+// Under BODY=BINARYMIME (RFC 3030 section 3) nothing but size and hops is looked at, and no line end is added: such a
+// message goes on by BDAT only, where no octet of it can end anything.
+//
 // What cannot be judged yet (a CR, a dot at the front of a line) stays in the input until more comes.
 #pragma once
 
@@ -27,7 +30,11 @@ namespace postern::smtp {
 
 constexpr std::size_t hops_max = 100;  ///< Received fields in a message; RFC 5321 section 6.3
 
-enum class Framing { Dots, Chunks };
+enum class Framing {
+  Dots,          ///< DATA
+  Chunks,        ///< BDAT
+  BinaryChunks,  ///< BDAT under BODY=BINARYMIME: the octets are passed as they are, and may be any
+};
 
 struct BodyRules {
   Smuggling smuggling = Smuggling::Reject;
@@ -47,11 +54,11 @@ class BodyReader {
   /// `input`, three octets at most, must be shown again).
   std::string_view read(std::string_view& input);
 
-  /// Framing::Chunks: all octets of a chunk were shown; `rest` is what remains of them. Keeps a CR whose LF may be the
+  /// Not for Framing::Dots: all octets of a chunk were shown; `rest` is what remains of them. Keeps a CR whose LF may be the
   /// first octet of the next chunk.
   void end_chunk(std::string_view rest);
 
-  /// Framing::Chunks: there is no further chunk. Gives out the line end that a message must have at its end.
+  /// Not for Framing::Dots: there is no further chunk. Gives out the line end that a message must have at its end.
   std::string_view finish_chunks();
 
   bool at_end() const { return at_end_; }
@@ -67,11 +74,14 @@ class BodyReader {
   enum class Position : std::uint8_t { MidLine, AfterCrlf, AfterLoneLf, AfterLoneCr };
 
   std::size_t pass_unchanged(std::string_view input);
+  std::string_view pass_binary(std::string_view& input);
   std::optional<std::string_view> judge_front(std::string_view& input);
   std::string_view judge_kept_cr(std::string_view& input);
   std::string_view judge_lone_cr();
   std::optional<std::string_view> judge_dot(std::string_view& input);
   void add_to_line(std::string_view text);
+  void match_hop_field(std::string_view text);
+  void end_header_line();
   void count(std::size_t text_octets);
   void end_line(Position next);
   void fail(Fault fault);

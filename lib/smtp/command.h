@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <string_view>
-#include <tl/expected.hpp>
 
 #include "smtp/address.h"
 #include "smtp/extensions.h"
+#include "smtp/parameters.h"
 #include "smtp/replies.h"
 
 namespace postern::smtp {
@@ -31,10 +31,6 @@ enum class Verb : std::uint8_t {
   Unknown,
 };
 
-/// What a line means, or the reply that refuses it.
-template <class T>
-using Parsed = tl::expected<T, NamedReply>;
-
 struct CommandLine {
   Verb verb = Verb::Unknown;
   std::string_view argument;  ///< what stands behind the verb, without the blanks around it; points into the line
@@ -50,7 +46,8 @@ Parsed<CommandLine> parse_command_line(std::string_view line);
 /// What the parsers of arguments may let pass.
 struct Grammar {
   Tolerance tolerance = Tolerance::Forgiving;
-  Extensions offered;
+  Extensions offered = {};
+  AddressCharset charset = AddressCharset::Ascii;  ///< of a RCPT: what its MAIL has said
 };
 
 /// The name in EHLO, HELO or LHLO. Strict: a domain or an address literal (RFC 5321 section 4.1.1.1). Forgiving: any
@@ -67,9 +64,10 @@ Parsed<MailCommand> parse_mail(std::string_view argument, const Grammar& grammar
 
 struct RcptCommand {
   ForwardPath to;
+  RecipientParameters parameters;
 };
 
-/// `TO:<path> parameters` (RFC 5321 section 4.1.1.3).
+/// `TO:<path> parameters` (RFC 5321 section 4.1.1.3). Parameters: NOTIFY and ORCPT where DSN is offered.
 Parsed<RcptCommand> parse_rcpt(std::string_view argument, const Grammar& grammar);
 
 struct BdatCommand {

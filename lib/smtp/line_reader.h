@@ -10,15 +10,16 @@ namespace postern::smtp {
 
 /// What ends a command line.
 enum class LineEnds {
-  CrlfOnly,    ///< RFC 5321 section 2.3.8; a line that ends otherwise is given as BareLineEnd
+  CrlfOnly,    ///< RFC 5321 section 2.3.8; a line that ends otherwise is given as BareLf
   LoneLfToo,   ///< for clients whose messages are normalized (Smuggling::Normalize)
 };
 
 struct Line {
   enum class Kind {
     Whole,
-    TooLong,      ///< eaten; `text` is empty
-    BareLineEnd,  ///< ended by a lone LF, or holds a lone CR: not to be understood as a command
+    TooLong,  ///< eaten; `text` is empty
+    BareCr,   ///< holds a lone CR: not to be understood as a command
+    BareLf,   ///< ended by a lone LF: nobody can say whether what follows is another line
   };
   Kind kind;
   std::string_view text;  ///< without the line end; points into the input
@@ -40,6 +41,7 @@ class LineReader {
   std::size_t line_octets_max_;
   LineEnds ends_;
   bool eating_ = false;
+  bool cr_eaten_ = false;  // the last octet that was eaten was a CR
 };
 
 }  // namespace postern::smtp

@@ -33,15 +33,18 @@ inline constexpr NamedReply was_reset{250, "2.0.0", "Reset"};
 inline constexpr NamedReply sender_ok{250, "2.1.0", "Sender OK"};
 inline constexpr NamedReply recipient_ok{250, "2.1.5", "Recipient OK"};
 inline constexpr NamedReply cannot_verify{252, "2.5.2", "Cannot say before RCPT, but will take it if the recipient exists"};
-inline constexpr NamedReply help{214, "2.0.0", "EHLO HELO LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nRFC 5321"};
+inline constexpr NamedReply help{214, "2.0.0", "EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nRFC 5321"};
+inline constexpr NamedReply help_lmtp{214, "2.0.0", "LHLO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nRFC 2033"};
 inline constexpr NamedReply start_input{354, "", "End the message with <CRLF>.<CRLF>"};
 inline constexpr NamedReply chunk_received{250, "2.0.0", "Chunk received"};
 inline constexpr NamedReply taken{250, "2.0.0", "Message taken"};
+inline constexpr NamedReply replies_follow{353, "", "Replies for each recipient follow"};
 
 // Commands that are wrong in themselves.
 inline constexpr NamedReply unknown_command{500, "5.5.2", "Command not recognized"};
 inline constexpr NamedReply line_too_long{500, "5.5.2", "Line too long"};
-inline constexpr NamedReply bare_line_end{500, "5.5.2", "Lines end with CRLF; a CR or LF alone does not end one"};
+inline constexpr NamedReply bare_cr{500, "5.5.2", "Lines end with CRLF; a CR alone has no place in one"};
+inline constexpr NamedReply bare_lf{500, "5.5.2", "Lines end with CRLF; nothing is read behind an LF alone"};
 inline constexpr NamedReply not_text{500, "5.5.2", "Commands are printable text"};
 inline constexpr NamedReply not_implemented{502, "5.5.1", "Command not implemented"};
 inline constexpr NamedReply tls_unavailable{502, "5.5.1", "TLS is not available here"};
@@ -54,6 +57,7 @@ inline constexpr NamedReply bad_parameter_value{501, "5.5.4", "Bad value of a pa
 inline constexpr NamedReply duplicate_parameter{501, "5.5.4", "A parameter is given twice"};
 inline constexpr NamedReply bad_chunk{501, "5.5.4", "Expected BDAT octets [LAST]; cannot tell where the text ends"};
 inline constexpr NamedReply unknown_parameter{555, "5.5.4", "Parameter not recognized or not offered"};
+inline constexpr NamedReply requiretls_unavailable{550, "5.7.30", "REQUIRETLS is not available here"};
 inline constexpr NamedReply smtputf8_needed{553, "5.6.7", "Non-ASCII addresses need SMTPUTF8"};
 
 // Commands out of order (RFC 5321 section 4.1.4).
@@ -64,6 +68,7 @@ inline constexpr NamedReply sender_first{503, "5.5.1", "Send MAIL first"};
 inline constexpr NamedReply sender_given{503, "5.5.1", "A sender is given already"};
 inline constexpr NamedReply recipient_first{503, "5.5.1", "Send RCPT first"};
 inline constexpr NamedReply no_valid_recipients{554, "5.5.1", "No valid recipients"};
+inline constexpr NamedReply binary_by_chunks{503, "5.5.1", "A BINARYMIME message is sent by BDAT"};
 inline constexpr NamedReply chunks_begun{503, "5.5.1", "Send BDAT until LAST, or RSET"};
 inline constexpr NamedReply tls_active{503, "5.5.1", "TLS is active already"};
 inline constexpr NamedReply tls_in_transaction{503, "5.5.1", "STARTTLS is not possible inside a transaction"};
@@ -75,6 +80,9 @@ inline constexpr NamedReply text_line_too_long{554, "5.6.0", "A line of the mess
 inline constexpr NamedReply too_many_hops{554, "5.4.6", "Too many hops: the message goes in a loop"};
 inline constexpr NamedReply too_many_errors{421, "4.7.0", "Too many errors"};
 inline constexpr NamedReply too_many_commands{421, "4.7.0", "Too many commands without a message"};
+inline constexpr NamedReply too_many_unknown_commands{421, "4.7.0", "Too many unknown commands"};
+inline constexpr NamedReply too_many_transactions{421, "4.7.0", "No more messages in this session, connect again"};
+inline constexpr NamedReply too_slow{421, "4.4.2", "The message comes too slowly"};
 inline constexpr NamedReply timed_out{421, "4.4.2", "Timed out waiting for you"};
 inline constexpr NamedReply shutting_down{421, "4.3.2", "Service shutting down, try again later"};
 inline constexpr NamedReply too_many_connections{421, "4.7.0", "Too many connections from your address or network"};

@@ -1,7 +1,5 @@
 #include "smtp/reply.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "base/text.h"
@@ -66,18 +64,27 @@ void add_line(Reply& reply, std::string_view text, bool first) {
 
 std::string render(const Reply& reply) {
   std::string rendered;
-  const std::string prefix = reply.enhanced.empty() || reply.text.empty() ? reply.enhanced : reply.enhanced + ' ';
-  std::string_view rest = reply.text;
-  for (bool last = false; !last;) {
-    const auto end = rest.find('\n');
-    last = end == std::string_view::npos;
-    std::string line = fmt::format("{:03}{}{}{}", reply.code, last ? ' ' : '-', prefix, printable(rest.substr(0, end)));
-    line.resize(std::min(line.size(), reply_line_octets_max - 2));
-    rendered += line;
-    rendered += "\r\n";
-    if (!last) rest.remove_prefix(end + 1);
-  }
+  append_rendered(rendered, reply.code, reply.enhanced, reply.text);
   return rendered;
+}
+
+void append_rendered(std::string& output, int code, std::string_view enhanced, std::string_view text) {
+  for (bool last = false; !last;) {
+    const auto end = text.find('\n');
+    last = end == std::string_view::npos;
+    const auto line_begin = output.size();
+    for (const int digit : {code / 100, code / 10 % 10, code % 10}) output += static_cast<char>('0' + digit);
+    output += last ? ' ' : '-';
+    output += enhanced;
+    if (!enhanced.empty() && !text.empty()) output += ' ';
+    const auto text_begin = output.size();
+    output += text.substr(0, end);
+    std::replace_if(output.begin() + static_cast<std::ptrdiff_t>(text_begin), output.end(),
+                    [](char c) { return !is_reply_text(c); }, '?');
+    if (output.size() - line_begin > reply_line_octets_max - 2) output.resize(line_begin + reply_line_octets_max - 2);
+    output += "\r\n";
+    if (!last) text.remove_prefix(end + 1);
+  }
 }
 
 void ReplyParser::receive(std::string_view bytes) {

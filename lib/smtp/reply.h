@@ -28,6 +28,9 @@ struct Reply {
 /// would end a line or are not printable become '?'.
 std::string render(const Reply& reply);
 
+/// The same, behind what is there; for replies that are no Reply.
+void append_rendered(std::string& output, int code, std::string_view enhanced, std::string_view text);
+
 /// Collects the lines of replies that a peer sends. Its memory is bounded: lines over `line_octets_max` and replies of
 /// more than `lines_max` lines are an error, after which the parser must not be used again.
 class ReplyParser {

@@ -5,12 +5,10 @@
 
 namespace postern::smtp {
 
-void ReplyQueue::add(std::string text) {
-  if (places_.empty()) {
-    ready_ += text;
-  } else {
-    places_.push_back(Place{0, Question::Sender, false, std::move(text)});
-  }
+std::string& ReplyQueue::back() {
+  if (places_.empty()) return ready_;
+  places_.push_back(Place{0, Question::Sender, false, {}});
+  return places_.back().text;
 }
 
 std::uint64_t ReplyQueue::ask(Question question) {

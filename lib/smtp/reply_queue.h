@@ -14,8 +14,8 @@ class ReplyQueue {
   /// What an open place waits to be told.
   enum class Question : std::uint8_t { Sender, Recipient, Body, Outcome };
 
-  /// Puts rendered replies behind all that are there.
-  void add(std::string text);
+  /// Where a reply is to be rendered that stands behind all that are there; good until the next call.
+  std::string& back();
 
   /// Takes the next place for an answer that is to come, under a number that was not used before.
   std::uint64_t ask(Question question);
@@ -35,6 +35,9 @@ class ReplyQueue {
 
   /// Everything in front of the first open place.
   std::string take();
+
+  /// What take() would give.
+  std::size_t ready_octets() const { return ready_.size(); }
 
   /// Forgets everything; numbers are still not used again.
   void clear();

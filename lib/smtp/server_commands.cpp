@@ -1,5 +1,5 @@
 // What each command of a server session does, once the table in server_session.cpp has found it to be in order.
-#include <fmt/format.h>
+#include <string>
 
 #include "smtp/server_state.h"
 
@@ -7,69 +7,86 @@ namespace postern::smtp {
 
 namespace {
 
-Reply ehlo_answer(const ServerOptions& options) {
+/// RFC 9422 section 4: what the client would otherwise learn by running into it.
+std::string limits_line(const ServerLimits& limits) {
+  std::string line = "\nLIMITS";
+  if (limits.transactions_max > 0) line += " MAILMAX=" + std::to_string(limits.transactions_max);
+  line += " RCPTMAX=" + std::to_string(limits.recipients_max);
+  return line;
+}
+
+std::string extended_answer(const ServerOptions& options, const Extensions& offered) {
   std::string text = options.hostname;
-  text += "\nPIPELINING";
-  text += fmt::format("\nSIZE {}", options.limits.message_octets_max);
+  text += "\nPIPELINING\nSIZE ";
+  text += std::to_string(options.limits.message_octets_max);
   text += "\n8BITMIME";
   if (options.tls == TlsState::Offered) text += "\nSTARTTLS";
   text += "\nENHANCEDSTATUSCODES";
-  if (options.extensions.chunking) text += "\nCHUNKING";
-  if (options.extensions.smtputf8) text += "\nSMTPUTF8";
-  return Reply{250, {}, std::move(text)};
+  if (offered.chunking) text += "\nCHUNKING";
+  if (offered.binarymime) text += "\nBINARYMIME";
+  if (offered.smtputf8) text += "\nSMTPUTF8";
+  if (offered.dsn) text += "\nDSN";
+  if (offered.prdr) text += "\nPRDR";
+  if (offered.requiretls) text += "\nREQUIRETLS";
+  if (offered.limits) text += limits_line(options.limits);
+  return text;
 }
 
 }  // namespace
 
 void ServerSession::State::ehlo(std::string_view argument) {
   if (options.dialect == Dialect::Lmtp) return refuse(replies::lhlo_only);  // RFC 2033 section 4.1
-  extended = true;
-  hello(argument, ehlo_answer(options));
+  hello(argument, HelloForm::Extended);
 }
 
 void ServerSession::State::helo(std::string_view argument) {
   if (options.dialect == Dialect::Lmtp) return refuse(replies::lhlo_only);
-  extended = false;
-  hello(argument, Reply{250, {}, options.hostname});
+  hello(argument, HelloForm::Basic);
 }
 
 void ServerSession::State::lhlo(std::string_view argument) {
   if (options.dialect == Dialect::Smtp) return refuse(replies::not_lmtp);
-  extended = true;
-  hello(argument, ehlo_answer(options));
+  hello(argument, HelloForm::Extended);
 }
 
-void ServerSession::State::hello(std::string_view argument, const Reply& answer) {
+void ServerSession::State::hello(std::string_view argument, HelloForm form) {
   const auto name = parse_hello(argument, grammar().tolerance);
   if (!name) return refuse(name.error());
   end_transaction(TransactionEnded::Why::Hello);  // RFC 5321 section 4.1.4: as if RSET had been said
   client_name = *name;
   phase = Phase::Ready;
-  say(answer);
+  extended = form == HelloForm::Extended;
+  append_rendered(replies.back(), 250, {}, extended ? extended_answer(options, offered()) : options.hostname);
 }
 
 void ServerSession::State::offer_sender(std::string_view argument) {
+  const auto max = options.limits.transactions_max;
+  if (max > 0 && ++transactions > max) {
+    return close(SessionClosing::Why::TooManyTransactions, replies::too_many_transactions);
+  }
   auto mail = parse_mail(argument, grammar());
   if (!mail) return refuse(mail.error());
   // Too large a message is no mistake of the protocol: it does not count as one.
   if (mail->parameters.size.value_or(0) > options.limits.message_octets_max) return say(replies::message_too_large);
   transaction = std::make_unique<Transaction>();
   transaction->smtputf8 = mail->parameters.smtputf8;
+  transaction->binary = mail->parameters.body == MailParameters::Body::BinaryMime;
+  transaction->prdr = mail->parameters.prdr;
   const auto number = replies.ask(ReplyQueue::Question::Sender);
-  events.push_back(SenderOffered{number, std::move(mail->from), mail->parameters});
+  events.push_back(SenderOffered{number, std::move(mail->from), std::move(mail->parameters)});
 }
 
 void ServerSession::State::offer_recipient(std::string_view argument) {
   auto rcpt = parse_rcpt(argument, grammar());
   if (!rcpt) return refuse(rcpt.error());
-  if (rcpt->to.mailbox.needs_smtputf8() && !transaction->smtputf8) return refuse(replies::smtputf8_needed);
   if (transaction->recipients >= options.limits.recipients_max) return say(replies::too_many_recipients);
   const auto number = replies.ask(ReplyQueue::Question::Recipient);
-  events.push_back(RecipientOffered{number, std::move(rcpt->to)});
+  events.push_back(RecipientOffered{number, std::move(rcpt->to), std::move(rcpt->parameters)});
 }
 
 void ServerSession::State::offer_body(std::string_view argument) {
   if (!argument.empty()) return refuse(replies::no_parameter_allowed);
+  if (transaction->binary) return refuse(replies::binary_by_chunks);  // RFC 3030 section 3
   phase = Phase::BodyAsked;
   events.push_back(BodyOffered{replies.ask(ReplyQueue::Question::Body)});
 }
@@ -99,7 +116,7 @@ void ServerSession::State::take_chunk(std::string_view argument) {
 /// The text of a chunk that is out of order is eaten to the octet: it must not be read as commands.
 void ServerSession::State::refuse_chunk(std::string_view argument, const NamedReply& reply) {
   const auto chunk = parse_bdat(argument);
-  if (!chunk) return close(SessionClosing::Why::WrongProtocol, chunk.error());
+  if (!chunk) return close(SessionClosing::Why::BadChunk, chunk.error());
   refuse(reply);
   end_transaction(TransactionEnded::Why::Reset);  // what the client thinks it has sent is not there
   if (phase != Phase::Greeted) phase = Phase::Ready;
@@ -113,7 +130,7 @@ void ServerSession::State::refuse_chunk_without_recipients(std::string_view argu
 void ServerSession::State::begin_eating(std::uint64_t octets) {
   chunk_left = octets;
   phase_behind_chunk = phase;
-  phase = Phase::EatingChunk;
+  begin_text(Phase::EatingChunk);
 }
 
 void ServerSession::State::reset(std::string_view argument) {
@@ -135,7 +152,9 @@ void ServerSession::State::verify(std::string_view argument) {
   say(replies::cannot_verify);  // RFC 5321 section 7.3: says nothing about who exists
 }
 
-void ServerSession::State::help(std::string_view) { say(replies::help); }
+void ServerSession::State::help(std::string_view) {
+  say(options.dialect == Dialect::Lmtp ? replies::help_lmtp : replies::help);
+}
 
 void ServerSession::State::start_tls(std::string_view argument) {
   if (!argument.empty()) return refuse(replies::no_parameter_allowed);

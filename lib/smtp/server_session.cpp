@@ -35,6 +35,8 @@ constexpr Phases has_recipients = in(Phase::HasRecipients);
 constexpr Phases has_chunks = in(Phase::HasChunks);
 constexpr Phases mid_transaction = has_sender | has_recipients | has_chunks;
 constexpr Phases anywhere = greeted | ready | mid_transaction;
+constexpr std::size_t command_phases = static_cast<std::size_t>(Phase::HasChunks) + 1;  // the first ones of Phase
+constexpr std::size_t verbs = static_cast<std::size_t>(Verb::Unknown) + 1;
 
 enum class WaitsFor : std::uint8_t {
   Nothing,
@@ -111,10 +113,21 @@ struct ServerSession::State::Table {
     return true;
   }
 
+  /// Where in `rows` the one for a verb in a phase stands.
+  static constexpr auto make_index() {
+    std::array<std::array<std::uint8_t, command_phases>, verbs> index{};
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      for (std::size_t phase = 0; phase < command_phases; ++phase) {
+        if ((rows[row].phases & in(static_cast<Phase>(phase))) == 0) continue;
+        index[static_cast<std::size_t>(rows[row].verb)][phase] = static_cast<std::uint8_t>(row);
+      }
+    }
+    return index;
+  }
+
   static const Transition& find(Verb verb, Phase phase) {
-    return *std::find_if(rows.begin(), rows.end(), [verb, phase](const Transition& row) {
-      return row.verb == verb && (row.phases & in(phase)) != 0;
-    });
+    static constexpr auto index = make_index();
+    return rows[index[static_cast<std::size_t>(verb)][static_cast<std::size_t>(phase)]];
   }
 };
 
@@ -124,8 +137,8 @@ ServerSession::State::State(ServerOptions chosen, Instant start)
             options.smuggling == Smuggling::Normalize ? LineEnds::LoneLfToo : LineEnds::CrlfOnly),
       now(start),
       waiting_since(start) {
-  const auto* protocol = options.dialect == Dialect::Lmtp ? "LMTP" : "ESMTP";
-  say(Reply{220, {}, options.hostname + ' ' + protocol});
+  const auto* protocol = options.dialect == Dialect::Lmtp ? " LMTP" : " ESMTP";
+  append_rendered(replies.back(), 220, {}, options.hostname + protocol);
 }
 
 /// Does the next thing that can be done. False: more bytes or an answer are needed.
@@ -166,6 +179,7 @@ bool ServerSession::State::advance() {
 }
 
 bool ServerSession::State::read_command() {
+  if (output_full()) return false;
   if (first_line && !inbox.empty() && is_noise(inbox.view().front())) {
     close(SessionClosing::Why::WrongProtocol, std::nullopt);  // a TLS ClientHello would not understand an answer
     return true;
@@ -203,16 +217,30 @@ bool ServerSession::State::work_off(const Line& line) {
     close(SessionClosing::Why::TooManyErrors, replies::too_many_errors);
   } else if (commands > options.limits.commands_max) {
     close(SessionClosing::Why::TooManyCommands, replies::too_many_commands);
-  } else if (line.kind == Line::Kind::TooLong) {
-    refuse(replies::line_too_long);
-  } else if (line.kind == Line::Kind::BareLineEnd) {
-    refuse(replies::bare_line_end);
-  } else if (const auto command = parse_command_line(line.text); !command) {
-    refuse(command.error());
+  } else if (verb == Verb::Unknown && ++unknown_commands > options.limits.unknown_commands_max) {
+    close(SessionClosing::Why::TooManyUnknownCommands, replies::too_many_unknown_commands);
   } else {
-    (this->*Table::find(verb, phase).handler)(command->argument);
+    obey(verb, line);
   }
   return true;
+}
+
+void ServerSession::State::obey(Verb verb, const Line& line) {
+  switch (line.kind) {
+    case Line::Kind::TooLong:
+      return refuse(replies::line_too_long);
+    case Line::Kind::BareCr:
+      return refuse(replies::bare_cr);
+    case Line::Kind::BareLf:
+      // Others may take the LF for the end of the line, or not: whatever is done with the bytes behind it, somebody could
+      // be made to count commands differently. So nothing is done with them.
+      return close(SessionClosing::Why::BareLf, replies::bare_lf);
+    case Line::Kind::Whole:
+      break;
+  }
+  const auto command = parse_command_line(line.text);
+  if (!command) return refuse(command.error());
+  (this->*Table::find(verb, phase).handler)(command->argument);
 }
 
 bool ServerSession::State::must_wait(Verb verb) const {
@@ -255,8 +283,27 @@ void ServerSession::State::close(SessionClosing::Why why, std::optional<NamedRep
   if (last_words) say(*last_words);
 }
 
+/// What of the options can be offered to this client now.
+Extensions ServerSession::State::offered() const {
+  Extensions made = options.extensions;
+  made.binarymime = made.binarymime && made.chunking;
+  made.prdr = made.prdr && options.dialect == Dialect::Smtp;
+  made.requiretls = made.requiretls && options.tls == TlsState::Active;  // RFC 8689 section 2
+  return made;
+}
+
 Grammar ServerSession::State::grammar() const {
-  return Grammar{options.strict ? Tolerance::Strict : Tolerance::Forgiving, extended ? options.extensions : Extensions{}};
+  return Grammar{options.strict ? Tolerance::Strict : Tolerance::Forgiving, extended ? offered() : Extensions{},
+                 transaction && transaction->smtputf8 ? AddressCharset::Utf8 : AddressCharset::Ascii};
+}
+
+/// When so much of the message should have come that it is not too slow.
+Instant ServerSession::State::message_due() const {
+  const auto rate = options.limits.data_octets_per_second_min;
+  if (rate == 0) return Instant::max();
+  constexpr std::uint64_t seconds_max = 10ull * 365 * 24 * 3600;
+  const auto seconds = static_cast<std::int64_t>(std::min(text_octets / rate, seconds_max));
+  return text_began + options.timeouts.data + std::chrono::seconds(seconds);
 }
 
 void ServerSession::State::note_answer(Question asked, const Reply& reply) {
@@ -294,6 +341,7 @@ void ServerSession::State::note_outcome(bool taken) {
   if (!taken) return;
   error_points = 0;
   commands = 0;
+  unknown_commands = 0;
 }
 
 std::string_view to_string(SessionClosing::Why why) {
@@ -301,8 +349,13 @@ std::string_view to_string(SessionClosing::Why why) {
     case SessionClosing::Why::Quit: return "quit";
     case SessionClosing::Why::TooManyErrors: return "too many errors";
     case SessionClosing::Why::TooManyCommands: return "too many commands";
+    case SessionClosing::Why::TooManyUnknownCommands: return "too many unknown commands";
+    case SessionClosing::Why::TooManyTransactions: return "too many transactions";
     case SessionClosing::Why::TimedOut: return "timed out";
+    case SessionClosing::Why::TooSlow: return "too slow";
     case SessionClosing::Why::Injection: return "bytes behind STARTTLS";
+    case SessionClosing::Why::BareLf: return "bare LF in a command";
+    case SessionClosing::Why::BadChunk: return "BDAT without a size";
     case SessionClosing::Why::WrongProtocol: return "wrong protocol";
     case SessionClosing::Why::ShuttingDown: return "shutting down";
     case SessionClosing::Why::PeerClosed: return "peer closed";
@@ -328,7 +381,8 @@ void ServerSession::receive(std::string_view bytes, Instant now) {
 bool ServerSession::wants_input() const {
   const State& s = *state_;
   if (s.input_ended || s.phase >= Phase::TlsPending) return false;
-  const bool waits = s.blocked || s.phase == Phase::BodyAsked || s.phase == Phase::AwaitingOutcome;
+  const bool waits =
+      s.blocked || s.phase == Phase::BodyAsked || s.phase == Phase::AwaitingOutcome || s.output_full();
   return !waits || s.inbox.empty();
 }
 
@@ -362,19 +416,32 @@ void ServerSession::answer(EventNumber number, Reply reply, Instant now) {
   if (s.phase < Phase::Closing) s.note_answer(*asked, reply);
 }
 
-void ServerSession::answer_recipients(EventNumber number, std::vector<Reply> replies, Instant now) {
-  State& s = *state_;
-  s.settle();
+void ServerSession::answer_recipients(EventNumber number, const std::vector<Reply>& replies, Instant now) {
   std::string rendered;
-  for (const Reply& reply : replies) rendered += render(reply);
-  if (!s.replies.answer(number, std::move(rendered))) return;
-  s.now = s.waiting_since = now;
-  s.blocked = false;
+  for (const Reply& reply : replies) append_rendered(rendered, reply.code, reply.enhanced, reply.text);
   const bool taken = std::any_of(replies.begin(), replies.end(), [](const Reply& r) { return r.positive(); });
-  if (s.phase < Phase::Closing) s.note_outcome(taken);
+  state_->answer_message(number, std::move(rendered), taken, now);
+}
+
+void ServerSession::answer_recipients(EventNumber number, const std::vector<Reply>& replies, const Reply& overall,
+                                      Instant now) {
+  std::string rendered = render(replies::replies_follow);
+  for (const Reply& reply : replies) append_rendered(rendered, reply.code, reply.enhanced, reply.text);
+  append_rendered(rendered, overall.code, overall.enhanced, overall.text);
+  state_->answer_message(number, std::move(rendered), overall.positive(), now);
+}
+
+void ServerSession::State::answer_message(EventNumber number, std::string rendered, bool taken, Instant at) {
+  settle();
+  if (!replies.answer(number, std::move(rendered))) return;
+  now = waiting_since = at;
+  blocked = false;
+  if (phase < Phase::Closing) note_outcome(taken);
 }
 
 std::string ServerSession::take_output() { return state_->replies.take(); }
+
+bool ServerSession::output_full() const { return state_->phase < Phase::TlsPending && state_->output_full(); }
 
 void ServerSession::tls_started(std::string hostname, Extensions extensions, Instant now) {
   State& s = *state_;
@@ -396,8 +463,9 @@ std::optional<Instant> ServerSession::deadline() const {
   const State& s = *state_;
   if (s.phase >= Phase::Closing || s.replies.open() > 0) return std::nullopt;
   if (s.phase == Phase::TlsPending) return s.waiting_since + s.options.timeouts.handshake;
-  if (s.reads_text()) return s.waiting_since + s.options.timeouts.data;
-  return s.waiting_since + s.options.timeouts.command;
+  if (s.reads_text()) return std::min(s.waiting_since + s.options.timeouts.data, s.message_due());
+  const auto due = s.waiting_since + s.options.timeouts.command;
+  return s.phase == Phase::HasChunks ? std::min(due, s.message_due()) : due;
 }
 
 void ServerSession::expire(Instant now) {
@@ -406,8 +474,10 @@ void ServerSession::expire(Instant now) {
   const auto due = deadline();
   if (!due || now < *due) return;
   s.now = now;
-  const bool in_handshake = s.phase == Phase::TlsPending;
-  s.close(SessionClosing::Why::TimedOut, in_handshake ? std::nullopt : std::optional(replies::timed_out));
+  if (s.phase == Phase::TlsPending) return s.close(SessionClosing::Why::TimedOut, std::nullopt);
+  const bool silent = now >= s.waiting_since + (s.reads_text() ? s.options.timeouts.data : s.options.timeouts.command);
+  if (!silent) return s.close(SessionClosing::Why::TooSlow, replies::too_slow);
+  s.close(SessionClosing::Why::TimedOut, replies::timed_out);
 }
 
 const std::string& ServerSession::client_name() const { return state_->client_name; }

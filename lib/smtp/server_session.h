@@ -8,7 +8,10 @@
 // (a pipelined batch of RCPTs is checked as a batch). Replies leave in the order of the commands all the same. The
 // session stops reading only at a command whose meaning depends on an open answer (DATA, BDAT, STARTTLS, EHLO, QUIT,
 // RSET) or when `pipeline_depth` answers are open; then next() returns nothing until answer() was called. A next() that
-// returns nothing needs either more bytes or an answer.
+// returns nothing needs more bytes, an answer, or (output_full()) take_output().
+//
+// Memory: what was received and not yet worked off (one read of the caller's, see wants_input(), and a command line),
+// `pipeline_depth` answers, 16 KiB of replies and one more. What belongs to a message is the caller's.
 //
 // What must stay out: sockets, clocks, TLS, recipients' existence, where mail goes.
 #pragma once
@@ -25,6 +28,7 @@
 #include "base/instant.h"
 #include "smtp/address.h"
 #include "smtp/extensions.h"
+#include "smtp/parameters.h"
 #include "smtp/reply.h"
 #include "smtp/settings.h"
 
@@ -60,10 +64,12 @@ struct SenderOffered {
   MailParameters parameters;
 };
 
-/// RCPT was well formed and in order. A positive answer adds the recipient to the transaction.
+/// RCPT was well formed and in order. A positive answer adds the recipient to the transaction. Numbers grow in the order
+/// of the commands: it can be restored from them when answers came in another.
 struct RecipientOffered {
   EventNumber number;
   ForwardPath to;
+  RecipientParameters parameters;
 };
 
 /// DATA, or the first BDAT, was in order and at least one recipient was accepted. Answer with 354
@@ -73,15 +79,25 @@ struct BodyOffered {
   EventNumber number;
 };
 
-/// A piece of the message, unstuffed, line ends CRLF. Good until the next call on the session that is not const.
+/// A piece of the message, unstuffed; line ends are CRLF and there is no NUL, unless MAIL has said BODY=BINARYMIME. Good
+/// until the next call on the session that is not const.
 struct BodyChunk {
   std::string_view bytes;
 };
 
-/// The whole message has been seen. The answer (SMTP: answer(); LMTP: answer_recipients()) ends the transaction.
+/// How a client takes the outcome of a message. Whatever it is, answer() is possible too, when there is one outcome for
+/// all.
+enum class OutcomeForm {
+  One,                 ///< answer()
+  ForEach,             ///< LMTP: answer_recipients() with a reply for each
+  ForEachThenOverall,  ///< PRDR with at least two accepted recipients: answer_recipients() with an overall reply too
+};
+
+/// The whole message has been seen. The answer ends the transaction.
 struct MessageComplete {
   EventNumber number;
   std::uint64_t octets;
+  OutcomeForm form = OutcomeForm::One;
 };
 
 /// A transaction that had been opened ended without a MessageComplete: drop what belongs to it. When the cause was in
@@ -102,8 +118,13 @@ struct SessionClosing {
     Quit,
     TooManyErrors,
     TooManyCommands,
+    TooManyUnknownCommands,
+    TooManyTransactions,
     TimedOut,
+    TooSlow,       ///< ServerLimits::data_octets_per_second_min
     Injection,     ///< bytes behind STARTTLS (DESIGN promise 4)
+    BareLf,        ///< a command line ended in LF alone: nobody knows what others take for a command behind it
+    BadChunk,      ///< BDAT without a size that can be followed: nobody knows where the text ends
     WrongProtocol, ///< HTTP, a TLS ClientHello on a clear port, binary noise
     ShuttingDown,
     PeerClosed,
@@ -139,11 +160,19 @@ class ServerSession {
   /// time limit: while we owe the client an answer its clock does not run.
   void answer(EventNumber number, Reply reply, Instant now);
 
-  /// LMTP only: one reply for each accepted recipient, in RCPT order, for a MessageComplete.
-  void answer_recipients(EventNumber number, std::vector<Reply> replies, Instant now);
+  /// OutcomeForm::ForEach: one reply for each accepted recipient, in RCPT order.
+  void answer_recipients(EventNumber number, const std::vector<Reply>& replies, Instant now);
+
+  /// OutcomeForm::ForEachThenOverall: 353, one reply for each accepted recipient, in RCPT order, and one that says
+  /// whether the client has delivered anything.
+  void answer_recipients(EventNumber number, const std::vector<Reply>& replies, const Reply& overall, Instant now);
 
   /// Replies that may leave now, in order.
   std::string take_output();
+
+  /// So many replies wait that no more commands are read: call take_output(), and then next() again, when the client
+  /// has fetched what was sent before.
+  bool output_full() const;
 
   /// The handshake after TlsRequested has succeeded: everything that was learnt in clear is forgotten (RFC 3207
   /// section 4.2). `hostname` is what the next EHLO answer says. Extensions may differ over TLS.

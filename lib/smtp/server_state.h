@@ -27,15 +27,21 @@ enum class Phase : std::uint8_t {
   Closed,           ///< SessionClosing was given out
 };
 
+enum class HelloForm : std::uint8_t { Basic, Extended };
+
 // A refused recipient is a mistake of the client only in numbers: a list server with a few stale addresses is no
 // attacker. So an error counts ten points, and a recipient refused for good one.
 constexpr std::size_t points_of_error = 10;
 constexpr std::size_t points_of_refused_recipient = 1;
 
+constexpr std::size_t output_octets_max = 16 * 1024;  // replies that wait, before no more commands are read
+
 /// What belongs to one transaction; there is none while a session idles.
 struct Transaction {
   bool opened = false;            // MAIL was answered positively, and the end was not yet reported
   bool smtputf8 = false;
+  bool binary = false;            // BODY=BINARYMIME
+  bool prdr = false;
   bool recipient_refused = false; // for the words of the reply to DATA
   std::size_t recipients = 0;     // accepted
   std::optional<BodyReader> body;
@@ -54,19 +60,24 @@ struct ServerSession::State {
   bool read_command();
   /// False when the line must wait for an answer; it was then not used.
   bool work_off(const Line& line);
+  void obey(Verb verb, const Line& line);
   bool must_wait(Verb verb) const;
   void settle();
-  void say(const Reply& reply) { replies.add(render(reply)); }
+  void say(const Reply& reply) { append_rendered(replies.back(), reply.code, reply.enhanced, reply.text); }
+  void say(const NamedReply& reply) { append_rendered(replies.back(), reply.code, reply.enhanced, reply.text); }
   void refuse(const NamedReply& reply);
   void end_transaction(TransactionEnded::Why why, std::optional<Reply> refusal = {});
   void close(SessionClosing::Why why, std::optional<NamedReply> last_words);
   void note_answer(ReplyQueue::Question asked, const Reply& reply);
   void note_outcome(bool taken);
+  void answer_message(EventNumber number, std::string rendered, bool taken, Instant at);
   bool reads_text() const {
     return phase == Phase::Receiving || phase == Phase::ReceivingChunk || phase == Phase::EatingChunk;
   }
-  bool between_transactions() const { return phase == Phase::Greeted || phase == Phase::Ready; }
+  bool output_full() const { return replies.ready_octets() >= output_octets_max && !inbox.empty() && !reads_text(); }
+  Extensions offered() const;
   Grammar grammar() const;
+  Instant message_due() const;
 
   // server_text.cpp
   bool read_body();
@@ -76,7 +87,8 @@ struct ServerSession::State {
   void finish_chunk();
   void complete_message();
   void refuse_message(BodyReader::Fault fault);
-  void say_for_each_recipient(const Reply& reply);
+  void say_for_each_recipient(const NamedReply& reply);
+  void begin_text(Phase next);
   void note_body_answer(const Reply& reply);
   std::string rendered_answer(ReplyQueue::Question asked, const Reply& reply) const;
 
@@ -84,7 +96,7 @@ struct ServerSession::State {
   void ehlo(std::string_view argument);
   void helo(std::string_view argument);
   void lhlo(std::string_view argument);
-  void hello(std::string_view argument, const Reply& answer);
+  void hello(std::string_view argument, HelloForm form);
   void offer_sender(std::string_view argument);
   void offer_recipient(std::string_view argument);
   void offer_body(std::string_view argument);
@@ -118,9 +130,13 @@ struct ServerSession::State {
   std::string client_name;
   Instant now;            // of the last call that said it
   Instant waiting_since;  // what the client's clock is measured from
+  Instant text_began;             // when the client could begin to send the message
+  std::uint64_t text_octets = 0;  // of it, as they came
   std::uint64_t chunk_left = 0;
   std::size_t error_points = 0;
   std::size_t commands = 0;
+  std::size_t unknown_commands = 0;
+  std::size_t transactions = 0;
   Phase phase = Phase::Greeted;
   Phase phase_behind_chunk = Phase::Greeted;  // where EatingChunk leads
   SessionClosing::Why closing_why = SessionClosing::Why::Quit;

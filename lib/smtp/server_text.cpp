@@ -36,6 +36,7 @@ bool ServerSession::State::read_body() {
   std::string_view rest = inbox.view();
   const auto piece = body.read(rest);
   const auto used = inbox.size() - rest.size();
+  text_octets += used;
   if (!piece.empty()) {
     lent = used;
     events.push_back(BodyChunk{piece});
@@ -59,7 +60,11 @@ void ServerSession::State::finish_body() {
 
 void ServerSession::State::complete_message() {
   phase = Phase::AwaitingOutcome;
-  events.push_back(MessageComplete{replies.ask(Question::Outcome), transaction->body->octets()});
+  const bool for_each = transaction->prdr && transaction->recipients > 1;
+  const auto form = options.dialect == Dialect::Lmtp ? OutcomeForm::ForEach
+                    : for_each                        ? OutcomeForm::ForEachThenOverall
+                                                      : OutcomeForm::One;
+  events.push_back(MessageComplete{replies.ask(Question::Outcome), transaction->body->octets(), form});
 }
 
 void ServerSession::State::refuse_message(BodyReader::Fault fault) {
@@ -86,6 +91,7 @@ bool ServerSession::State::read_chunk() {
   const auto piece = body.read(rest);
   const auto used = shown - rest.size();
   chunk_left -= used;
+  text_octets += used;
   if (!piece.empty()) {
     lent = used;
     events.push_back(BodyChunk{piece});
@@ -109,6 +115,7 @@ bool ServerSession::State::eat_chunk() {
   const auto eaten = std::min<std::uint64_t>(chunk_left, inbox.size());
   inbox.consume(eaten);
   chunk_left -= eaten;
+  text_octets += eaten;
   if (chunk_left == 0) {
     phase = phase_behind_chunk;
   } else if (input_ended) {
@@ -130,8 +137,15 @@ void ServerSession::State::finish_chunk() {
   complete_message();
 }
 
+/// The client's time for a message begins.
+void ServerSession::State::begin_text(Phase next) {
+  phase = next;
+  text_began = now;
+  text_octets = 0;
+}
+
 /// RFC 2033 section 4.2: behind the text, LMTP answers for each recipient.
-void ServerSession::State::say_for_each_recipient(const Reply& reply) {
+void ServerSession::State::say_for_each_recipient(const NamedReply& reply) {
   const auto count = options.dialect == Dialect::Lmtp ? transaction->recipients : 1;
   for (std::size_t i = 0; i < count; ++i) say(reply);
 }
@@ -139,10 +153,10 @@ void ServerSession::State::say_for_each_recipient(const Reply& reply) {
 void ServerSession::State::note_body_answer(const Reply& reply) {
   const bool in_chunks = transaction->in_chunks;
   if (reply.intermediate()) {
+    const auto framing = transaction->binary ? Framing::BinaryChunks : in_chunks ? Framing::Chunks : Framing::Dots;
     transaction->body.emplace(BodyRules{options.smuggling, options.limits.message_octets_max,
-                                        options.limits.text_line_octets_max,
-                                        in_chunks ? Framing::Chunks : Framing::Dots});
-    phase = in_chunks ? Phase::ReceivingChunk : Phase::Receiving;
+                                        options.limits.text_line_octets_max, framing});
+    begin_text(in_chunks ? Phase::ReceivingChunk : Phase::Receiving);
   } else if (in_chunks) {
     // The client may have sent more chunks already: none of them may be taken for the beginning of a message.
     end_transaction(TransactionEnded::Why::Reset);

@@ -23,14 +23,19 @@ struct ServerLimits {
   /// for good counts a tenth of an error: a list server with a few stale addresses is no attacker.
   std::size_t errors_max = 20;
   std::size_t commands_max = 10'000;              ///< since the last accepted message; then `421` and the end
+  std::size_t unknown_commands_max = 10;          ///< likewise, for words that are no command at all
+  std::size_t transactions_max = 0;               ///< MAIL commands in a session, then `421`; 0 = no limit
+  /// What a client must send of a message on the average, after a first ServerTimeouts::data; 0 = no limit.
+  std::uint64_t data_octets_per_second_min = 100;
   std::size_t command_line_octets_max = 2048;     ///< including CRLF; RFC 5321 section 4.5.3.1.4 asks for 512 at least
   std::size_t text_line_octets_max = 0;           ///< a line of a message; 0 = no limit but the message's own
   std::size_t pipeline_depth = 32;                ///< open answers before the session stops to read
 };
 
-/// RFC 5321 section 4.5.3.2.
+/// RFC 5321 section 4.5.3.2. The other limits there (for the greeting, MAIL, RCPT, DATA and the final dot) are those of a
+/// client; a server has the one of section 4.5.3.2.7, for which it waits.
 struct ServerTimeouts {
-  Duration command = std::chrono::minutes(5);    ///< waiting for a command
+  Duration command = std::chrono::minutes(5);    ///< for a whole command, however it trickles in
   Duration data = std::chrono::minutes(3);       ///< between two pieces of a message
   Duration handshake = std::chrono::seconds(30); ///< the whole TLS handshake
 };

@@ -3,7 +3,8 @@
 //   # a comment; the first one says what the dialogue shows
 //   option NAME VALUE      before the first step: see Dialogue::options
 //   A: mail PATH REPLY     the application's answer to MAIL FROM:PATH; also `rcpt PATH REPLY`, `data REPLY`, and
-//                          `message REPLY` (LMTP: one line for each recipient). Without a rule it says yes.
+//                          `message REPLY` (LMTP: one line for each recipient; PRDR: and one more for the whole).
+//                          Without a rule it says yes.
 //   C: TEXT                the client sends TEXT and CRLF. C: lines that follow one another are one pipelined batch.
 //   C| TEXT                the same without CRLF
 //   X: eof                 the client closes its side
@@ -11,7 +12,7 @@
 //   X: shutdown            the server is told to shut down
 //   X: tls NAME            the handshake succeeds; NAME is what the next EHLO answer says
 //   S: LINE                the server answers exactly this line; `S: (250)` stands for any one reply of that code
-//   E: EVENT               the application sees this event: `mail PATH PARAMETERS`, `rcpt PATH`, `message OCTETS PROTOCOL`,
+//   E: EVENT               the application sees this event: `mail PATH PARAMETERS`, `rcpt PATH PARAMETERS`, `message OCTETS PROTOCOL`,
 //                          `ended WHY`, `tls`, `closing WHY`
 //   M: TEXT                the application gets this line of text (and CRLF)
 //
@@ -41,7 +42,7 @@ struct Step {
 
 struct Dialogue {
   /// dialect (smtp, lmtp), tls (none, offered, active), smuggling (reject, normalize), strict (yes), offer (an
-  /// extension), segments (kept: each batch comes in one piece), and the limits by their names in ServerLimits.
+  /// extension; once for each), segments (kept: each batch comes in one piece), and the limits by their names in ServerLimits.
   std::vector<std::pair<std::string, std::string>> options;
   std::map<std::string, std::string> answers;  ///< "rcpt <a@b.example>" -> "550 5.1.1 text"
   std::vector<std::string> outcomes;           ///< the answers to messages

@@ -23,18 +23,24 @@ void set_limit(ServerLimits& limits, std::string_view name, std::uint64_t value)
   else if (name == "recipients_max") limits.recipients_max = value;
   else if (name == "errors_max") limits.errors_max = value;
   else if (name == "commands_max") limits.commands_max = value;
+  else if (name == "unknown_commands_max") limits.unknown_commands_max = value;
+  else if (name == "transactions_max") limits.transactions_max = value;
+  else if (name == "data_octets_per_second_min") limits.data_octets_per_second_min = value;
   else if (name == "command_line_octets_max") limits.command_line_octets_max = value;
   else if (name == "text_line_octets_max") limits.text_line_octets_max = value;
   else if (name == "pipeline_depth") limits.pipeline_depth = value;
   else FAIL("unknown option " << name);
 }
 
-Extensions extension(std::string_view name) {
-  Extensions made;
-  if (name == "smtputf8") made.smtputf8 = true;
-  else if (name == "chunking") made.chunking = true;
+void offer(Extensions& extensions, std::string_view name) {
+  if (name == "smtputf8") extensions.smtputf8 = true;
+  else if (name == "chunking") extensions.chunking = true;
+  else if (name == "binarymime") extensions.binarymime = true;
+  else if (name == "dsn") extensions.dsn = true;
+  else if (name == "prdr") extensions.prdr = true;
+  else if (name == "limits") extensions.limits = true;
+  else if (name == "requiretls") extensions.requiretls = true;
   else FAIL("unknown extension " << name);
-  return made;
 }
 
 ServerOptions options_of(const Dialogue& dialogue) {
@@ -48,7 +54,7 @@ ServerOptions options_of(const Dialogue& dialogue) {
     else if (name == "tls") options.tls = value == "none" ? TlsState::Unavailable : TlsState::Active;
     else if (name == "smuggling") options.smuggling = value == "normalize" ? Smuggling::Normalize : Smuggling::Reject;
     else if (name == "strict") options.strict = true;
-    else if (name == "offer") options.extensions = extension(value);
+    else if (name == "offer") offer(options.extensions, value);
     else set_limit(options.limits, name, parse_decimal(value).value_or(0));
   }
   return options;
@@ -72,7 +78,19 @@ std::string describe(const MailParameters& parameters) {
   std::string made;
   if (parameters.body == MailParameters::Body::EightBitMime) made += " BODY=8BITMIME";
   if (parameters.size) made += fmt::format(" SIZE={}", *parameters.size);
+  if (parameters.body == MailParameters::Body::BinaryMime) made += " BODY=BINARYMIME";
   if (parameters.smtputf8) made += " SMTPUTF8";
+  if (parameters.ret) made += *parameters.ret == MailParameters::Return::Full ? " RET=FULL" : " RET=HDRS";
+  if (!parameters.envid.empty()) made += " ENVID=" + parameters.envid;
+  if (parameters.prdr) made += " PRDR";
+  if (parameters.require_tls) made += " REQUIRETLS";
+  return made;
+}
+
+std::string describe(const RecipientParameters& parameters) {
+  std::string made;
+  if (parameters.notify) made += " NOTIFY=" + parameters.notify->text();
+  if (!parameters.orcpt.empty()) made += " ORCPT=" + parameters.orcpt;
   return made;
 }
 
@@ -146,12 +164,15 @@ class Run {
 
   /// What daemon/session does after every read.
   void work() {
-    do {
+    for (;;) {
       while (const auto event = session_.next()) {
         std::visit([this](const auto& e) { handle(e); }, *event);
       }
-    } while (answer_late());
-    output_ += session_.take_output();
+      if (answer_late()) continue;
+      const bool full = session_.output_full();
+      output_ += session_.take_output();
+      if (!full) return;
+    }
   }
 
   bool answer_late() {
@@ -168,7 +189,8 @@ class Run {
   }
 
   void answer(EventNumber number, const std::string& what) {
-    if (what == "message") return answer_message(number);
+    if (what == "message") return answer_message(number, OutcomeForm::ForEach);
+    if (what == "message and overall") return answer_message(number, OutcomeForm::ForEachThenOverall);
     const auto rule = dialogue_.answers.find(what);
     if (rule != dialogue_.answers.end()) return session_.answer(number, to_reply(rule->second), now_);
     const NamedReply yes = what.starts_with("mail")   ? replies::sender_ok
@@ -177,13 +199,16 @@ class Run {
     session_.answer(number, yes, now_);
   }
 
-  void answer_message(EventNumber number) {
+  void answer_message(EventNumber number, OutcomeForm form) {
     const auto& outcomes = dialogue_.outcomes;
     if (outcomes.empty()) return session_.answer(number, replies::taken, now_);
     if (outcomes.size() == 1) return session_.answer(number, to_reply(outcomes.front()), now_);
     std::vector<Reply> each;
     for (const auto& outcome : outcomes) each.push_back(to_reply(outcome));
-    session_.answer_recipients(number, std::move(each), now_);
+    if (form == OutcomeForm::ForEach) return session_.answer_recipients(number, each, now_);
+    const Reply overall = std::move(each.back());
+    each.pop_back();
+    session_.answer_recipients(number, each, overall, now_);
   }
 
   void handle(const SenderOffered& event) {
@@ -191,14 +216,14 @@ class Run {
     ask(event.number, "mail " + event.from.text());
   }
   void handle(const RecipientOffered& event) {
-    events_.push_back("rcpt " + event.to.text());
+    events_.push_back("rcpt " + event.to.text() + describe(event.parameters));
     ask(event.number, "rcpt " + event.to.text());
   }
   void handle(const BodyOffered& event) { ask(event.number, "data"); }
   void handle(const BodyChunk& event) { text_ += event.bytes; }
   void handle(const MessageComplete& event) {
     events_.push_back(fmt::format("message {} {}", event.octets, session_.protocol_name()));
-    ask(event.number, "message");
+    ask(event.number, event.form == OutcomeForm::ForEachThenOverall ? "message and overall" : "message");
   }
   void handle(const TransactionEnded& event) { events_.push_back(fmt::format("ended {}", describe(event.why))); }
   void handle(const TlsRequested&) { events_.push_back("tls"); }

@@ -31,7 +31,8 @@ std::vector<Seen> read(std::string_view bytes, std::size_t step, std::size_t max
 
 constexpr auto whole = Line::Kind::Whole;
 constexpr auto too_long = Line::Kind::TooLong;
-constexpr auto bare = Line::Kind::BareLineEnd;
+constexpr auto bare_cr = Line::Kind::BareCr;
+constexpr auto bare_lf = Line::Kind::BareLf;
 
 }  // namespace
 
@@ -43,11 +44,11 @@ TEST_CASE("lines end with CRLF") {
 
 TEST_CASE("a lone LF or CR makes no command") {
   for (const std::size_t step : {1u, 2u, 100u}) {
-    CHECK(read("one\ntwo\r\n", step) == std::vector<Seen>{{bare, "one"}, {whole, "two"}});
-    CHECK(read("o\rne\r\ntwo\r\r\n", step) == std::vector<Seen>{{bare, "o\rne"}, {bare, "two\r"}});
+    CHECK(read("one\ntwo\r\n", step) == std::vector<Seen>{{bare_lf, "one"}, {whole, "two"}});
+    CHECK(read("o\rne\r\ntwo\r\r\n", step) == std::vector<Seen>{{bare_cr, "o\rne"}, {bare_cr, "two\r"}});
   }
   CHECK(read("one\ntwo\r\nth\rree\n", 1, 20, LineEnds::LoneLfToo) ==
-        std::vector<Seen>{{whole, "one"}, {whole, "two"}, {bare, "th\rree"}});
+        std::vector<Seen>{{whole, "one"}, {whole, "two"}, {bare_cr, "th\rree"}});
 }
 
 TEST_CASE("a line that is too long is eaten, and the next one is read") {
@@ -58,7 +59,8 @@ TEST_CASE("a line that is too long is eaten, and the next one is read") {
     CHECK(read(fits + "\r\nb\r\n", step) == std::vector<Seen>{{whole, fits}, {whole, "b"}});
     CHECK(read(long_line + "\r\nb\r\n", step) == std::vector<Seen>{{too_long, ""}, {whole, "b"}});
     CHECK(read(longer + "\r\nb\r\n", step) == std::vector<Seen>{{too_long, ""}, {whole, "b"}});
-    CHECK(read(longer + "\nb\r\n", step) == std::vector<Seen>{{too_long, ""}, {whole, "b"}});
+    CHECK(read(longer + "\nb\r\n", step) == std::vector<Seen>{{bare_lf, ""}, {whole, "b"}});
+    CHECK(read(longer + "\nb\r\n", step, 20, LineEnds::LoneLfToo) == std::vector<Seen>{{too_long, ""}, {whole, "b"}});
   }
   CHECK(read(longer, 10).empty());
 }

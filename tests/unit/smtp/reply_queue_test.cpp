@@ -7,11 +7,11 @@ using Question = ReplyQueue::Question;
 
 TEST_CASE("replies behind an open place are held back") {
   ReplyQueue queue;
-  queue.add("1");
+  queue.back() += "1";
   const auto first = queue.ask(Question::Recipient);
-  queue.add("3");
+  queue.back() += "3";
   const auto second = queue.ask(Question::Sender);
-  queue.add("5");
+  queue.back() += "5";
   CHECK(queue.take() == "1");
   CHECK(queue.open() == 2);
   CHECK(queue.open(Question::Sender) == 1);

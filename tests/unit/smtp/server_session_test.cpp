@@ -159,7 +159,9 @@ TEST_CASE("the client's clock runs only while it is the client's turn") {
 }
 
 TEST_CASE("each piece of a message restarts the clock of the data") {
-  Talk talk;
+  ServerOptions patient = options();
+  patient.limits.data_octets_per_second_min = 0;
+  Talk talk(patient);
   talk.open_body();
   CHECK(talk.session.deadline() == start + minutes(3));
   talk.send("text", start + minutes(2));
@@ -171,6 +173,48 @@ TEST_CASE("each piece of a message restarts the clock of the data") {
   CHECK_FALSE(talk.session.deadline());
   talk.session.answer(complete.number, replies::taken, start + minutes(10));
   CHECK(talk.session.deadline() == start + minutes(15));
+}
+
+TEST_CASE("a message that trickles in is given up, however regularly its pieces come") {
+  Talk talk;
+  talk.open_body();
+  const std::string minute(60 * 50, 'x');  // half of what is wanted
+  Instant now = start;
+  while (now < *talk.session.deadline()) {
+    now += minutes(1);
+    talk.session.expire(now);
+    if (!talk.session.deadline()) break;
+    talk.send(minute, now);
+    while (talk.session.next()) {
+    }
+  }
+  talk.session.expire(now);
+  CHECK(now - start == minutes(5));  // three that are free, and two for what has come in four
+  CHECK(talk.expect<TransactionEnded>().why == TransactionEnded::Why::Closing);
+  CHECK(talk.expect<SessionClosing>().why == SessionClosing::Why::TooSlow);
+  CHECK(talk.session.take_output() == render(replies::too_slow));
+}
+
+TEST_CASE("chunks that trickle in are given up too, and time that we take ourselves does not count") {
+  ServerOptions chunking = options();
+  chunking.extensions.chunking = true;
+  Talk talk(chunking);
+  talk.open_transaction();
+  talk.send("BDAT 1\r\n");
+  const auto asked = talk.expect<BodyOffered>();
+  const Instant answered = start + minutes(10);
+  talk.session.answer(asked.number, replies::start_input, answered);
+  talk.send("x", answered);
+  talk.expect<BodyChunk>();
+  CHECK_FALSE(talk.session.next());
+  CHECK(talk.session.deadline() == answered + minutes(3));
+  talk.send("BDAT 1\r\ny", answered + minutes(2));
+  talk.expect<BodyChunk>();
+  CHECK_FALSE(talk.session.next());
+  CHECK(talk.session.deadline() == answered + minutes(3));
+  talk.session.expire(answered + minutes(3));
+  talk.expect<TransactionEnded>();
+  CHECK(talk.expect<SessionClosing>().why == SessionClosing::Why::TooSlow);
 }
 
 TEST_CASE("a handshake that does not end is dropped without a word in clear") {
