@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "smtp/address.h"
+#include "smtp/parameters.h"
 #include "smtp/reply.h"
 
 namespace postern::smtp {
