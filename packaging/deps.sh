@@ -10,7 +10,8 @@
 set -eu
 
 build="build-essential pkg-config meson ninja-build android-libboringssl-dev libuv1-dev libfmt-dev libtomlplusplus-dev
-  libc-ares-dev libcli11-dev libexpected-dev libhttp-parser-dev libidn2-dev nlohmann-json3-dev"
+  libc-ares-dev libcli11-dev libexpected-dev libhttp-parser-dev libidn2-dev nlohmann-json3-dev
+  libsqlite3-dev"
 demo="openssl python3"
 tests="openssl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
   dovecot-lmtpd swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2"

@@ -55,6 +55,7 @@ class Daemon {
                                                     reloader_.facts().certificates));
     loop_.run();
     for (auto& worker : workers_) worker->join();
+    shared_.ledger->stop();  // while the loops are there that it calls back to
     journal_.note(observe::Level::Info, "posternd has ended");
     return Exit::Ok;
   }
@@ -65,6 +66,12 @@ class Daemon {
     auto lock = StateLock::take(config.start.state_dir);
     if (!lock) return failed(Exit::RunFailure, {lock.error().text});
     lock_ = std::move(*lock);
+    auto ledger = storage::StoredLedger::open(
+        {.state_dir = config.start.state_dir,
+         .settings = config.run.ledger,
+         .note = [this](observe::Level level, std::string_view text) { journal_.note(level, text); }});
+    if (!ledger) return failed(Exit::RunFailure, {ledger.error().text});
+    shared_.ledger = std::move(*ledger);
     if (const auto warning = check_descriptor_limit(config.run.connection_limits.connections)) {
       journal_.note(observe::Level::Warning, *warning);
     }
@@ -96,6 +103,7 @@ class Daemon {
   }
 
   void refresh_workers() {
+    if (shared_.ledger) shared_.ledger->configure(shared_.settings.current()->ledger);
     for (auto& worker : workers_) worker->refresh();
   }
 

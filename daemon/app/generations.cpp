@@ -61,6 +61,7 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
   made->spill_dir = run.spill_dir.empty() ? spill_dir : run.spill_dir;
   made->message_memory_max = run.message_memory_max;
   made->spill_octets_max = run.spill_octets_max;
+  made->ledger = run.ledger;
   made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster);
   return made;
 }

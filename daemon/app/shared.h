@@ -1,11 +1,14 @@
 // What the whole process shares: immutable generations behind Publishers, and a few tables that lock for themselves.
 #pragma once
 
+#include <memory>
+
 #include "base/shared_view.h"
 #include "daemon/session/budget.h"
 #include "daemon/session/connection_limits.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/settings.h"
+#include "daemon/storage/ledger.h"
 #include "daemon/uv/work_pool.h"
 
 namespace postern::app {
@@ -18,6 +21,7 @@ struct Shared {
   Publisher<session::TlsGeneration> tls;
   session::ConnectionTable connections;
   session::MessageBudgets budgets;
+  std::unique_ptr<storage::StoredLedger> ledger;  ///< before there are workers, and as long as there are
   uv::WorkPool spill_pool{{.name = "spill", .threads = 2, .queue_max = 4096, .nice = 0}};
 };
 

@@ -55,6 +55,9 @@ control::StatusReply process_status(const StatusSources& sources) {
   status.map_version = facts.map_version;
   status.config_generation = facts.config_generation;
   status.faults = facts.faults;
+  const auto ledger = sources.shared.ledger->counts();
+  status.ledger = {ledger.entries,   ledger.recorded, ledger.deduplicated, ledger.refused,
+                   ledger.separated, ledger.dropped,  ledger.failures,     ledger.last_failure};
   const auto settings = sources.shared.settings.current();
   for (const Endpoint& address : sources.listeners) {
     status.listeners.push_back({address.text(), std::string(to_string(settings->listeners.at(address).tls))});

@@ -36,7 +36,8 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
       resolver_(loop_, {}),
       backends_(loop_, resolver_, shared.journal, {options_.hostname, options_.count}),
       ids_(options_.number),
-      services_{loop_, shared.spill_pool, shared.budgets, settings_, tls_, backends_, shared.journal, counters_, ids_, *this},
+      services_{loop_, shared.spill_pool, shared.budgets, settings_, tls_, backends_, *shared.ledger, shared.journal, counters_,
+                ids_, *this},
       keep_running_(loop_, [] {}) {
   keep_running_.start_at(Instant::max());
   configure_backends();

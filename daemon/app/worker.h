@@ -27,7 +27,7 @@ class Worker : private session::SessionDirectory {
     unsigned count = 1;
     std::string hostname;  ///< what backends are told in LHLO
   };
-  /// Both Publishers of `shared` must have something to offer. Takes over the sockets.
+  /// Both Publishers of `shared` must have something to offer, and the ledger be there. Takes over the sockets.
   Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets);
   /// After join().
   ~Worker() override;

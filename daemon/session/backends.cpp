@@ -43,7 +43,8 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
              const smtp::MailParameters& parameters, CheckDone done);
   void checked(const std::string& key, const smtp::Reply& reply);
   OutboundDelivery::Callbacks delivery_callbacks(DeliveryId id, const std::weak_ptr<Backend>& backend,
-                                                 std::function<void(Delivered)> done);
+                                                 std::function<void(Delivered)> done,
+                                                 std::function<void(const Delivered&)> late);
   void note_late(const smtp::Envelope& envelope, const Delivered& delivered);
   void retire(std::shared_ptr<Backend> backend);
   void sweep_soon();
@@ -189,20 +190,22 @@ DeliveryId Backends::deliver(Delivery delivery, std::function<void(Delivered)> d
   const auto backend = found->second;
   state_->deliveries.emplace(id, backend);
   auto task = std::make_unique<OutboundDelivery>(std::move(delivery.envelope), std::move(delivery.body),
-                                                 state_->delivery_callbacks(id, backend, std::move(done)));
+                                                 state_->delivery_callbacks(id, backend, std::move(done), std::move(delivery.late)));
   backend->start(id, std::move(task), delivery.final_deadline);
   return id;
 }
 
 OutboundDelivery::Callbacks Backends::State::delivery_callbacks(DeliveryId id, const std::weak_ptr<Backend>& backend,
-                                                                std::function<void(Delivered)> done) {
+                                                                std::function<void(Delivered)> done,
+                                                                std::function<void(const Delivered&)> late) {
   const auto weak = weak_from_this();
   return {[weak, id, done = std::move(done)](Delivered delivered) {
             if (const auto state = weak.lock()) state->deliveries.erase(id);
             done(std::move(delivered));
           },
-          [weak](const smtp::Envelope& envelope, const Delivered& delivered) {
+          [weak, late = std::move(late)](const smtp::Envelope& envelope, const Delivered& delivered) {
             if (const auto state = weak.lock()) state->note_late(envelope, delivered);
+            if (late) late(delivered);
           },
           [weak, backend, id](const Error& error) {
             const auto state = weak.lock();

@@ -32,18 +32,21 @@ namespace postern::session {
 
 using DeliveryId = std::uint64_t;
 
+/// What became of a Delivery.
+struct Delivered {
+  std::vector<delivery::RecipientOutcome> outcomes;  ///< one for each recipient of the envelope, in its order
+  std::string target;                                ///< the backend's name and the target that was used, for the log
+};
+
 /// One message for one backend.
 struct Delivery {
   std::string backend;
   smtp::Envelope envelope;  ///< recipients as the backend is to be asked for them
   std::unique_ptr<BodySource> body;
   Instant final_deadline;  ///< then the recipients without an answer are deferred
-};
-
-/// What became of a Delivery.
-struct Delivered {
-  std::vector<delivery::RecipientOutcome> outcomes;  ///< one for each recipient of the envelope, in its order
-  std::string target;                                ///< the backend's name and the target that was used, for the log
+  /// What the backend still said of the message when the answer had been given. At most once; may be null. It lives as
+  /// long as such an answer may come.
+  std::function<void(const Delivered&)> late = {};
 };
 
 /// The answer to a recipient check.

@@ -93,7 +93,11 @@ bool Inbound::handle_smtp_events() {
   return wants_input();
 }
 
-void Inbound::handle(const smtp::SessionClosing& event) { close_politely(std::string(smtp::to_string(event.why))); }
+void Inbound::handle(const smtp::SessionClosing& event) {
+  // A client whose host is gone does not even reset the connection.
+  if (event.why == smtp::SessionClosing::Why::TimedOut) settle_reply(Received::Perhaps);
+  close_politely(std::string(smtp::to_string(event.why)));
+}
 
 void Inbound::flush() {
   flush_replies();
@@ -137,6 +141,7 @@ void Inbound::rearm_timer() {
 
 void Inbound::on_bytes(std::string_view bytes) {
   if (phase_ != Phase::Talking) return;
+  settle_reply(Received::Surely);
   if (stream_) {
     stream_->receive(bytes);
   } else {
@@ -151,6 +156,8 @@ void Inbound::on_drained() {
 
 void Inbound::on_end() {
   if (phase_ != Phase::Talking) return;
+  // Many clients close without a QUIT once they have their answer; those that lose it get a reset.
+  settle_reply(socket_->unsent() == 0 ? Received::Surely : Received::Perhaps);
   peer_ended_ = true;
   if (stream_ && !stream_->established()) {
     record_handshake();
@@ -163,6 +170,7 @@ void Inbound::on_end() {
 
 void Inbound::on_failure(const Error& error) {
   if (phase_ != Phase::Talking) return socket_->close();
+  settle_reply(Received::Perhaps);
   if (stream_ && !stream_->established()) {
     record_handshake();
     record_.tls_error = error.text;
@@ -200,6 +208,7 @@ void Inbound::close_now(std::string outcome) {
 void Inbound::end(std::string outcome) {
   phase_ = Phase::Closing;
   record_.outcome = std::move(outcome);
+  settle_reply(socket_->unsent() == 0 ? Received::Surely : Received::Perhaps);
   transaction_.reset();
   timer_.stop();
 }

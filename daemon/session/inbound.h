@@ -47,6 +47,7 @@ struct InboundServices {
   View<RunSettings>& settings;
   View<TlsGeneration>& tls;
   Backends& backends;
+  delivery::Ledger& ledger;
   Journal& journal;
   Counters& counters;
   IdSource& ids;
@@ -96,9 +97,13 @@ class Inbound : private uv::SocketHandler {
   void handle(const tls::PeerClosed& event);
   void handle(const tls::TlsFailed& event);
 
+  enum class Phase { Talking, Closing };
+  enum class Received { Surely, Perhaps };  // our reply, by the client
+
   void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked);
   void message_written(smtp::EventNumber number, const Result<void>& written);
   void outcome_known(smtp::EventNumber number, const smtp::Reply& reply);
+  void settle_reply(Received received);
   void record_handshake();
   void flush();
   void flush_replies();
@@ -113,7 +118,6 @@ class Inbound : private uv::SocketHandler {
   observe::RecipientRecord transaction_facts();
   void finish_record();
 
-  enum class Phase { Talking, Closing };
 
   InboundServices& services_;
   const SessionId id_;
@@ -128,6 +132,7 @@ class Inbound : private uv::SocketHandler {
   std::unique_ptr<tls::Stream> stream_;      // once TLS has begun
   std::optional<smtp::ServerSession> smtp_;  // from the start; with implicit TLS, since the handshake
   std::shared_ptr<Transaction> transaction_;
+  std::shared_ptr<Transaction> answered_;    // the one before, until we know that the client has had its final reply
   std::optional<Instant> handshake_deadline_;
   Instant accepted_at_;
   Instant handshake_began_{};

@@ -8,14 +8,21 @@
 
 namespace postern::session {
 
+namespace {
+
+// A message is kept until the client shows that it has had the answer; but not a large one for a client that is idle.
+constexpr std::uint64_t held_octets_max = 256 * 1024;
+
+}  // namespace
+
 void Inbound::handle(const smtp::SenderOffered& event) {
   const auto settings = services_.settings.get();
   const std::uint64_t size = event.parameters.size.value_or(0);
   if (size > settings->spill_at && size + services_.budgets.spill.used() > settings->spill_octets_max) {
     return smtp_->answer(event.number, smtp::replies::storage_full, services_.loop.now());  // RFC 1870 section 6.1
   }
-  transaction_ = Transaction::make(settings, event.from, event.parameters, transaction_facts(),
-                                   services_.journal, services_.loop.now());
+  transaction_ = Transaction::make({services_.loop, services_.backends, services_.ledger, services_.journal}, settings,
+                                   event.from, event.parameters, transaction_facts());
   smtp_->answer(event.number, smtp::replies::sender_ok, services_.loop.now());
 }
 
@@ -23,7 +30,7 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
   assert(transaction_);
   const auto route = transaction_->settings().routes->route(event.to);
   if (!route) {
-    transaction_->refuse(event.to, "", route.error(), services_.loop.now());
+    transaction_->refuse(event.to, "", route.error());
     smtp_->answer(event.number, route.error(), services_.loop.now());
     return;
   }
@@ -40,13 +47,16 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
 
 void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked) {
   if (phase_ != Phase::Talking) return;
-  if (checked.reply.positive()) {
-    transaction_->accept(asked, checked.backend, checked.to);
+  smtp::Reply reply = checked.reply;
+  if (!reply.positive()) {
+    transaction_->refuse(asked, checked.backend, reply);
+  } else if (transaction_->accept(asked, checked.backend, checked.to)) {
     ++record_.recipients;
+    reply = smtp::replies::recipient_ok;
   } else {
-    transaction_->refuse(asked, checked.backend, checked.reply, services_.loop.now());
+    reply = smtp::replies::another_transaction;
   }
-  smtp_->answer(number, checked.reply.positive() ? smtp::replies::recipient_ok : checked.reply, services_.loop.now());
+  smtp_->answer(number, std::move(reply), services_.loop.now());
   pump();
 }
 
@@ -54,8 +64,7 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   assert(transaction_);
   const RunSettings& settings = transaction_->settings();
   if (!Message::room_for_one(services_.budgets, settings.message_memory_max)) {
-    const smtp::Reply reply =
-        transaction_->fail_locally(Error{"limits.message_memory is used up"}, services_.loop.now());
+    const smtp::Reply reply = transaction_->fail_locally(Error{"limits.message_memory is used up"});
     return smtp_->answer(event.number, reply, services_.loop.now());
   }
   auto message = Message::make(services_.loop, services_.spill_pool, services_.budgets,
@@ -91,31 +100,44 @@ void Inbound::handle(const smtp::MessageComplete& event) {
 
 void Inbound::message_written(smtp::EventNumber number, const Result<void>& written) {
   if (phase_ != Phase::Talking) return;
-  if (!written) return outcome_known(number, transaction_->fail_locally(written.error(), services_.loop.now()));
-  transaction_->hand_off(services_.backends, services_.loop,
-                         [&directory = services_.directory, &counters = services_.counters,
-                          &journal = services_.journal, id = id_, number,
-                          transaction = transaction_->id()](const smtp::Reply& reply) {
-                           if (reply.positive()) counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
-                           Inbound* session = directory.find(id);
-                           if (session != nullptr && session->phase_ == Phase::Talking) {
-                             session->outcome_known(number, reply);
-                           } else {
-                             journal.note(observe::Level::Warning,
-                                          transaction + ": the client was gone before it could be told: " + reply.text);
-                           }
-                         });
+  if (!written) return outcome_known(number, transaction_->fail_locally(written.error()));
+  transaction_->hand_off([&directory = services_.directory, &counters = services_.counters,
+                          &journal = services_.journal, id = id_,
+                          number](Transaction& transaction, const smtp::Reply& reply) {
+    if (reply.positive()) counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
+    Inbound* session = directory.find(id);
+    if (session != nullptr && session->phase_ == Phase::Talking) return session->outcome_known(number, reply);
+    journal.note(observe::Level::Warning,
+                 transaction.id() + ": the client was gone before it could be told: " + reply.text);
+    transaction.untold();
+  });
 }
 
 void Inbound::outcome_known(smtp::EventNumber number, const smtp::Reply& reply) {
   if (reply.positive()) ++record_.messages;
-  transaction_.reset();
+  settle_reply(Received::Surely);  // the one before, of a client that does not wait for replies
+  answered_ = std::move(transaction_);
+  // A client that ended its side before it was answered has as likely given up as it waits.
+  if (peer_ended_) settle_reply(Received::Perhaps);
   smtp_->answer(number, reply, services_.loop.now());
   pump();
+  const bool holds_much = answered_ && answered_->message() != nullptr && answered_->message()->octets() > held_octets_max;
+  if (holds_much && socket_->unsent() == 0) settle_reply(Received::Surely);
+}
+
+/// What a client says next shows that it has had our reply; when its connection breaks instead, nobody can know.
+void Inbound::settle_reply(Received received) {
+  const auto transaction = std::exchange(answered_, nullptr);
+  if (!transaction) return;
+  if (received == Received::Surely) {
+    transaction->told();
+  } else {
+    transaction->untold();
+  }
 }
 
 void Inbound::handle(const smtp::TransactionEnded& event) {
-  if (transaction_ && event.refusal) transaction_->refuse_message(*event.refusal, services_.loop.now());
+  if (transaction_ && event.refusal) transaction_->refuse_message(*event.refusal);
   transaction_.reset();
 }
 

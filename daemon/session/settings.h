@@ -13,6 +13,7 @@
 #include "base/instant.h"
 #include "certs/snapshot.h"
 #include "daemon/session/connection_limits.h"
+#include "delivery/ledger.h"
 #include "delivery/plan.h"
 #include "smtp/settings.h"
 #include "tls/context.h"
@@ -53,6 +54,7 @@ struct RunSettings {
   std::string spill_dir;
   std::uint64_t message_memory_max = 512 * 1024 * 1024;  ///< octets of all messages together, for the process
   std::uint64_t spill_octets_max = 8'000'000'000;        ///< likewise, in files
+  delivery::LedgerSettings ledger;
   std::shared_ptr<const delivery::RouteTable> routes;
   BackendTlsContexts backend_tls;
 };

@@ -7,27 +7,27 @@
 
 namespace postern::session {
 
-std::shared_ptr<Transaction> Transaction::make(std::shared_ptr<const RunSettings> settings, smtp::ReversePath from,
-                                               smtp::MailParameters parameters, observe::RecipientRecord facts,
-                                               Journal& journal, Instant now) {
-  std::shared_ptr<Transaction> made(new Transaction);
-  made->settings_ = std::move(settings);
+std::shared_ptr<Transaction> Transaction::make(const TransactionServices& services,
+                                               std::shared_ptr<const RunSettings> settings, smtp::ReversePath from,
+                                               smtp::MailParameters parameters, observe::RecipientRecord facts) {
+  std::shared_ptr<Transaction> made(new Transaction(services, std::move(settings)));
   made->from_ = std::move(from);
-  made->parameters_ = parameters;
+  made->parameters_ = std::move(parameters);
   made->facts_ = std::move(facts);
   made->facts_.from = made->from_.text();
-  made->journal_ = &journal;
-  made->began_ = now;
+  made->began_ = services.loop.now();
   return made;
 }
 
-void Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to) {
-  recipients_.push_back({std::move(asked), std::move(backend), std::move(to)});
+bool Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to) {
+  Recipient recipient{std::move(asked), std::move(backend), std::move(to)};
+  if (!admit(recipient)) return false;
+  recipients_.push_back(std::move(recipient));
+  return true;
 }
 
-void Transaction::refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply,
-                         Instant now) {
-  log(asked, backend, {delivery::status_of(reply), reply}, now);
+void Transaction::refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply) {
+  log(asked, backend, {delivery::status_of(reply), reply});
 }
 
 std::optional<smtp::ForwardPath> Transaction::only_recipient() const {
@@ -37,6 +37,7 @@ std::optional<smtp::ForwardPath> Transaction::only_recipient() const {
 
 void Transaction::begin_message(std::shared_ptr<Message> message, std::string_view received_field) {
   message_ = std::move(message);
+  received_octets_ = received_field.size();
   message_->append(received_field);
 }
 
@@ -45,12 +46,11 @@ void Transaction::append(std::string_view chunk) {
   message_->append(chunk);
 }
 
-void Transaction::drop_message() { message_.reset(); }
-
 std::vector<Transaction::Part> Transaction::parts() const {
   std::vector<Part> parts;
   for (std::size_t i = 0; i < recipients_.size(); ++i) {
     const Recipient& recipient = recipients_[i];
+    if (recipient.known) continue;
     auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.backend == recipient.backend; });
     if (part == parts.end()) {
       parts.push_back({recipient.backend, {}, {}, {}});
@@ -65,60 +65,84 @@ std::vector<Transaction::Part> Transaction::parts() const {
   return parts;
 }
 
-void Transaction::hand_off(Backends& backends, uv::Loop& loop, std::function<void(const smtp::Reply&)> done) {
+void Transaction::hand_off(std::function<void(Transaction&, const smtp::Reply&)> done) {
   done_ = std::move(done);
+  final_deadline_ = services_.loop.now() + settings_->final_deadline;
   facts_.octets = message_->octets();
   facts_.message_id = message_id_.message_id();
   outcomes_.resize(recipients_.size());
+  if (std::none_of(recipients_.begin(), recipients_.end(), [](const Recipient& each) { return each.expected; })) {
+    return deliver();
+  }
+  with_key([self = shared_from_this()](const Result<delivery::MessageKey>& key) {
+    if (!key) return self->answer(self->fail_locally(key.error()));
+    self->look_up(*key);
+    self->deliver();
+  });
+}
+
+void Transaction::deliver() {
   auto all = parts();
+  if (all.empty()) return all_done();
   parts_open_ = all.size();
-  const Instant deadline = loop.now() + settings_->final_deadline;
   smtp::MailParameters parameters = parameters_;
   parameters.size = message_->octets();  // what the client declared knows nothing of our Received field
-  for (Part& part : all) {
-    Delivery delivery{part.backend, {from_, part.paths, parameters}, message_->reader(), deadline};
-    backends.deliver(std::move(delivery),
-                     [self = shared_from_this(), part = std::move(part), &loop](const Delivered& delivered) {
-                       self->part_done(part, delivered, loop);
-                     });
+  for (Part& each : all) {
+    const auto part = std::make_shared<const Part>(std::move(each));
+    Delivery delivery;
+    delivery.backend = part->backend;
+    delivery.envelope = {from_, part->paths, parameters};
+    delivery.body = message_->reader();
+    delivery.final_deadline = final_deadline_;
+    delivery.late = [self = shared_from_this(), part](const Delivered& delivered) { self->part_late(*part, delivered); };
+    services_.backends.deliver(std::move(delivery), [self = shared_from_this(), part](const Delivered& delivered) {
+      self->part_done(*part, delivered);
+    });
   }
 }
 
-void Transaction::part_done(const Part& part, const Delivered& delivered, uv::Loop& loop) {
+void Transaction::part_done(const Part& part, const Delivered& delivered) {
   for (std::size_t i = 0; i < part.members.size(); ++i) {
     const std::size_t recipient = part.members[i];
     outcomes_[recipient] = delivered.outcomes[part.path_of[i]];
-    log(recipients_[recipient].asked, delivered.target, outcomes_[recipient], loop.now());
+    log(recipients_[recipient].asked, delivered.target, outcomes_[recipient]);
   }
-  if (--parts_open_ > 0) return;
-  message_.reset();
-  if (done_) std::exchange(done_, nullptr)(delivery::join(outcomes_, facts_.transaction));
+  if (--parts_open_ == 0) all_done();
 }
 
-void Transaction::refuse_message(const smtp::Reply& reply, Instant now) {
+void Transaction::all_done() {
+  auto reply = delivery::join(outcomes_, facts_.transaction);
+  if (delivery::mixed(outcomes_)) return record_then_answer(std::move(reply));
+  answer(std::move(reply));
+}
+
+void Transaction::answer(smtp::Reply reply) {
+  reply_ = std::move(reply);
+  if (const auto done = std::exchange(done_, nullptr)) done(*this, *reply_);
+}
+
+void Transaction::refuse_message(const smtp::Reply& reply) {
   facts_.message_id = message_id_.message_id();
-  for (const Recipient& recipient : recipients_) {
-    log(recipient.asked, recipient.backend, {delivery::status_of(reply), reply}, now);
-  }
+  for (const Recipient& recipient : recipients_) refuse(recipient.asked, recipient.backend, reply);
 }
 
-smtp::Reply Transaction::fail_locally(const Error& why, Instant now) {
-  journal_->note(observe::Level::Error, facts_.transaction + ": " + why.text);
+smtp::Reply Transaction::fail_locally(const Error& why) {
+  services_.journal.note(observe::Level::Error, facts_.transaction + ": " + why.text);
   const smtp::Reply reply = smtp::replies::storage_full;
-  refuse_message(reply, now);
+  refuse_message(reply);
   return reply;
 }
 
 void Transaction::log(const smtp::ForwardPath& asked, const std::string& backend,
-                      const delivery::RecipientOutcome& outcome, Instant now) {
+                      const delivery::RecipientOutcome& outcome, std::string_view status) {
   observe::RecipientRecord record = facts_;
   record.to = asked.text();
   record.backend = backend;
-  record.delay = now - began_;
+  record.delay = services_.loop.now() - began_;
   record.code = outcome.reply.code;
   record.reply = outcome.reply.enhanced.empty() ? outcome.reply.text : outcome.reply.enhanced + " " + outcome.reply.text;
-  record.status = delivery::to_string(outcome.status);
-  journal_->record(record);
+  record.status = status;
+  services_.journal.record(record);
 }
 
 }  // namespace postern::session

@@ -1,10 +1,12 @@
 // One mail transaction of an inbound session: who it is for, the message, and its hand-off to the backends. Shared by
-// the session and the hand-offs in progress, so that the outcome is logged even when the client has gone.
+// the session and the hand-offs in progress, so that the outcome is logged, and reaches the ledger where it must, even
+// when the client has gone. What it does with the ledger is in transaction_ledger.cpp; why, in delivery/ledger.h.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,8 @@
 #include "daemon/session/journal.h"
 #include "daemon/session/message.h"
 #include "daemon/session/settings.h"
+#include "daemon/uv/loop.h"
+#include "delivery/ledger.h"
 #include "delivery/message_id.h"
 #include "delivery/outcome.h"
 #include "delivery/plan.h"
@@ -21,21 +25,30 @@
 
 namespace postern::session {
 
+/// What transactions need of their worker; outlives them.
+struct TransactionServices {
+  uv::Loop& loop;
+  Backends& backends;
+  delivery::Ledger& ledger;
+  Journal& journal;
+};
+
 class Transaction : public std::enable_shared_from_this<Transaction> {
  public:
   /// `facts` holds what all log lines of the transaction say: ids, peer, client name, TLS.
-  static std::shared_ptr<Transaction> make(std::shared_ptr<const RunSettings> settings, smtp::ReversePath from,
-                                           smtp::MailParameters parameters, observe::RecipientRecord facts,
-                                           Journal& journal, Instant now);
+  static std::shared_ptr<Transaction> make(const TransactionServices& services,
+                                           std::shared_ptr<const RunSettings> settings, smtp::ReversePath from,
+                                           smtp::MailParameters parameters, observe::RecipientRecord facts);
 
   const std::string& id() const { return facts_.transaction; }
   const RunSettings& settings() const { return *settings_; }
   const smtp::MailParameters& parameters() const { return parameters_; }
 
-  /// A recipient was accepted; `asked` is what the client named, `to` what `backend` is asked for.
-  void accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to);
+  /// The backend would take this recipient; `asked` is what the client named, `to` what `backend` is asked for. False
+  /// when it cannot be together with those accepted before (delivery/ledger.h): answer `450 4.5.3`; it is logged.
+  [[nodiscard]] bool accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to);
   /// A recipient was refused or deferred at RCPT: one log line.
-  void refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply, Instant now);
+  void refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply);
 
   /// The recipient for the Received header: only when there is exactly one (RFC 5321 section 4.4 and 7.6).
   std::optional<smtp::ForwardPath> only_recipient() const;
@@ -45,25 +58,33 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   Message* message() const { return message_.get(); }
   void begin_message(std::shared_ptr<Message> message, std::string_view received_field);
   void append(std::string_view chunk);
-  void drop_message();
 
-  /// Hands the finished message to all backends in parallel and calls `done` with the one reply for the client
-  /// (DESIGN section 3). Also logs one line a recipient. `now` is when the client's final dot was seen.
-  void hand_off(Backends& backends, uv::Loop& loop, std::function<void(const smtp::Reply&)> done);
+  /// Hands the finished message to all backends in parallel, but for recipients of whom the ledger knows what became of
+  /// them at an earlier try, and calls `done` with the one reply for the client (DESIGN section 3), once what the reply
+  /// relies on is on disk. Also logs one line a recipient.
+  void hand_off(std::function<void(Transaction&, const smtp::Reply&)> done);
+
+  /// The client has had the reply: entries of the ledger that it was made of have done their work.
+  void told();
+  /// The client may not have had the reply: if it was that the message is taken, the ledger remembers it.
+  void untold();
 
   /// The message is refused as it is, whoever its recipients are: one log line for each of them.
-  void refuse_message(const smtp::Reply& reply, Instant now);
+  void refuse_message(const smtp::Reply& reply);
 
   /// The message could not be kept: the reply for the client; logged for each recipient.
-  smtp::Reply fail_locally(const Error& why, Instant now);
+  smtp::Reply fail_locally(const Error& why);
 
  private:
-  Transaction() = default;
+  Transaction(const TransactionServices& services, std::shared_ptr<const RunSettings> settings)
+      : services_(services), settings_(std::move(settings)) {}
 
   struct Recipient {
     smtp::ForwardPath asked;
     std::string backend;
     smtp::ForwardPath to;
+    bool expected = false;  // the ledger knew sender and recipient at RCPT: perhaps of this message
+    bool known = false;     // of this message: what became of the recipient was not asked of a backend
   };
   struct Part {  // of the hand-off: one backend
     std::string backend;
@@ -71,23 +92,53 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
     std::vector<std::size_t> path_of;          // recipient → paths, for those in `members`
     std::vector<std::size_t> members;          // → recipients_
   };
-  std::vector<Part> parts() const;
-  void part_done(const Part& part, const Delivered& delivered, uv::Loop& loop);
-  void log(const smtp::ForwardPath& asked, const std::string& backend, const delivery::RecipientOutcome& outcome,
-           Instant now);
+  using Then = std::function<void(const Result<delivery::MessageKey>&)>;
+  using Wanted = std::function<bool(std::size_t recipient, const smtp::Reply& reply)>;
 
-  std::shared_ptr<const RunSettings> settings_;
+  std::vector<Part> parts() const;
+  void deliver();
+  void part_done(const Part& part, const Delivered& delivered);
+  void all_done();
+  void answer(smtp::Reply reply);
+  void log(const smtp::ForwardPath& asked, const std::string& backend, const delivery::RecipientOutcome& outcome,
+           std::string_view status);
+  void log(const smtp::ForwardPath& asked, const std::string& backend, const delivery::RecipientOutcome& outcome) {
+    log(asked, backend, outcome, delivery::to_string(outcome.status));
+  }
+
+  // The ledger (transaction_ledger.cpp).
+  bool admit(Recipient& recipient);
+  const std::string& sender();
+  void with_key(Then then);
+  void look_up(const delivery::MessageKey& key);
+  std::vector<delivery::LedgerEntry> entries(const delivery::MessageKey& key, const Wanted& wanted);
+  void record_quietly(const delivery::MessageKey& key, const Wanted& wanted);
+  void record_then_answer(smtp::Reply reply);
+  void recorded(const Result<void>& result);
+  void part_late(const Part& part, const Delivered& delivered);
+
+  const TransactionServices services_;
+  const std::shared_ptr<const RunSettings> settings_;
   smtp::ReversePath from_;
   smtp::MailParameters parameters_;
   observe::RecipientRecord facts_;
-  Journal* journal_ = nullptr;
   Instant began_{};
+  Instant final_deadline_{};
   std::vector<Recipient> recipients_;
   std::shared_ptr<Message> message_;
+  std::size_t received_octets_ = 0;  // of message_, in front: our Received field
   delivery::MessageIdFinder message_id_;
   std::vector<delivery::RecipientOutcome> outcomes_;
   std::size_t parts_open_ = 0;
-  std::function<void(const smtp::Reply&)> done_;
+  std::function<void(Transaction&, const smtp::Reply&)> done_;
+  std::optional<smtp::Reply> reply_;  // once it was given to done_
+
+  delivery::Separation separation_;
+  std::string sender_;                                // canonical; made when it is asked for
+  std::optional<Result<delivery::MessageKey>> key_;
+  std::vector<Then> waiting_for_key_;
+  std::optional<smtp::Reply> reply_when_recorded_;
+  std::unique_ptr<uv::Timer> record_timer_;
 };
 
 }  // namespace postern::session

@@ -42,6 +42,14 @@ std::string status_text(const control::StatusReply& status) {
     }
     line("backend", value);
   }
+  const auto& ledger = status.ledger;
+  auto value = fmt::format("{}, {} recorded since the start, {} deduplicated, {} refused, {} separated",
+                           plural(ledger.entries, "entry", "entries"), ledger.recorded, ledger.deduplicated,
+                           ledger.refused, ledger.separated);
+  if (ledger.dropped != 0) value += fmt::format(", {} dropped", ledger.dropped);
+  if (ledger.failures != 0) value += fmt::format(", {}", plural(ledger.failures, "failed write", "failed writes"));
+  if (!ledger.last_failure.empty()) value += ", the last: " + ledger.last_failure;
+  line("ledger", value);
   for (const auto& fault : status.faults) line("fault", fault);
   return text;
 }

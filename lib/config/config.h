@@ -72,6 +72,7 @@ struct RunConfig {
   std::string spill_dir;                              ///< empty: state_dir, or /var/tmp
   std::uint64_t message_memory_max = 512 * 1024 * 1024;  ///< octets of all messages together
   std::uint64_t spill_octets_max = 8'000'000'000;        ///< likewise, in files
+  delivery::LedgerSettings ledger;
   LogSettings log;
   std::vector<delivery::BackendSettings> backends;
   std::vector<delivery::DomainSettings> domains;

@@ -16,6 +16,8 @@ const std::vector<Key>& keys() {
       {"state_dir", "path", "\"/var/lib/postern\"", Restart, "lock file and state"},
       {"control", "path", "\"/run/postern/control\"", Restart, "control socket; \"\": none"},
       {"postmaster", "mailbox", "none", Reload, "who gets mail to <postmaster>"},
+      {"ledger_ttl", "duration", "\"5d\"", Reload, "how long it is remembered who has a message that comes again"},
+      {"ledger_entries", "integer", "100000", Reload, "of how many recipients"},
       {"include", "paths", "none", Reload, "more files, with * and ? patterns"},
 
       {"listen.address", "addresses", "required", Restart, "where to listen"},

@@ -127,6 +127,13 @@ void read_process(const Section& root, const Environment& environment, Config& c
     root.path("control", start.control);
   }
   read_postmaster(root, run);
+  root.duration("ledger_ttl", run.ledger.ttl, {std::chrono::seconds(1), std::chrono::hours(90 * 24)});
+  if (run.ledger.ttl < std::chrono::hours(24)) {
+    root.warning("ledger_ttl",
+                 "senders try again for days (RFC 5321 section 4.5.4.1): a recipient who has a message already gets it "
+                 "again when the sender comes back later than this");
+  }
+  root.integer("ledger_entries", run.ledger.entries_max, {std::size_t{100}, std::size_t{10'000'000}});
 }
 
 void read_listeners(const Section& root, RunConfig& run) {

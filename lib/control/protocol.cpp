@@ -35,6 +35,18 @@ void fields(Is<BackendStatus> auto& backend, Visitor&& field) {
 }
 
 template <class Visitor>
+void fields(Is<LedgerStatus> auto& ledger, Visitor&& field) {
+  field("entries", ledger.entries);
+  field("recorded", ledger.recorded);
+  field("deduplicated", ledger.deduplicated);
+  field("refused", ledger.refused);
+  field("separated", ledger.separated);
+  field("dropped", ledger.dropped);
+  field("failures", ledger.failures);
+  field("last_failure", ledger.last_failure);
+}
+
+template <class Visitor>
 void fields(Is<StatusReply> auto& status, Visitor&& field) {
   field("version", status.version);
   field("pid", status.pid);
@@ -50,6 +62,7 @@ void fields(Is<StatusReply> auto& status, Visitor&& field) {
   field("faults", status.faults);
   field("listeners", status.listeners);
   field("backends", status.backends);
+  field("ledger", status.ledger);
 }
 
 template <class Visitor>

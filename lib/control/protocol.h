@@ -37,6 +37,18 @@ struct BackendStatus {
   std::string last_failure;       ///< empty: none
 };
 
+/// Who has a message, or was refused it, whose sender was told to come again. Counts since the start.
+struct LedgerStatus {
+  std::uint64_t entries = 0;       ///< now
+  std::uint64_t recorded = 0;
+  std::uint64_t deduplicated = 0;  ///< recipients that were not delivered to again
+  std::uint64_t refused = 0;       ///< recipients that got the refusal of an earlier try
+  std::uint64_t separated = 0;     ///< recipients that were sent to another transaction
+  std::uint64_t dropped = 0;       ///< entries that made room for others
+  std::uint64_t failures = 0;      ///< writes that failed
+  std::string last_failure;        ///< empty: the last write went well
+};
+
 struct StatusReply {
   std::string version;
   std::uint64_t pid = 0;
@@ -52,6 +64,7 @@ struct StatusReply {
   std::vector<std::string> faults;      ///< of the last load, one line each
   std::vector<ListenerStatus> listeners;
   std::vector<BackendStatus> backends;
+  LedgerStatus ledger;
 };
 
 struct ReloadReply {

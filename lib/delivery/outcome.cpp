@@ -68,18 +68,37 @@ std::string_view to_string(Status status) {
   return "?";
 }
 
+bool mixed(const std::vector<RecipientOutcome>& outcomes) {
+  return std::any_of(outcomes.begin(), outcomes.end(),
+                     [&](const auto& outcome) { return outcome.status != outcomes.front().status; });
+}
+
 smtp::Reply join(const std::vector<RecipientOutcome>& outcomes, const std::string& transaction) {
-  const auto all = [&](Status status) {
-    return !outcomes.empty() && std::all_of(outcomes.begin(), outcomes.end(),
-                                            [status](const auto& outcome) { return outcome.status == status; });
-  };
-  if (all(Status::Taken)) return as_final(commonest(outcomes, Status::Taken), 250, transaction);
-  if (all(Status::Refused)) {
-    const auto& reply = commonest(outcomes, Status::Refused);
-    return as_final(reply, reply.code, transaction);
+  if (outcomes.empty() || mixed(outcomes)) return as_final(smtp::replies::some_recipients_failed, 451, transaction);
+  const Status status = outcomes.front().status;
+  const smtp::Reply& reply = commonest(outcomes, status);
+  switch (status) {
+    case Status::Taken: return as_final(reply, 250, transaction);
+    case Status::Refused: return as_final(reply, reply.code, transaction);
+    case Status::Deferred: break;
   }
-  if (all(Status::Deferred)) return as_final(commonest(outcomes, Status::Deferred), 451, transaction);
-  return as_final(smtp::replies::some_recipients_failed, 451, transaction);
+  return as_final(reply, 451, transaction);
+}
+
+EachAndOverall answer_each(const std::vector<RecipientOutcome>& outcomes, const std::string& transaction) {
+  EachAndOverall answer;
+  for (const auto& outcome : outcomes) answer.each.push_back(join({outcome}, transaction));
+  const auto any = [&](Status status) {
+    return std::any_of(outcomes.begin(), outcomes.end(), [&](const auto& outcome) { return outcome.status == status; });
+  };
+  if (!mixed(outcomes)) {
+    answer.overall = join(outcomes, transaction);
+  } else if (any(Status::Taken)) {
+    answer.overall = as_final(smtp::replies::taken_for_some, 250, transaction);
+  } else {
+    answer.overall = as_final(commonest(outcomes, Status::Deferred), 451, transaction);
+  }
+  return answer;
 }
 
 }  // namespace postern::delivery

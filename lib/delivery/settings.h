@@ -90,6 +90,13 @@ struct BackendSettings {
   friend bool operator==(const BackendSettings&, const BackendSettings&) = default;
 };
 
+/// Top-level `ledger_ttl` and `ledger_entries`.
+struct LedgerSettings {
+  Duration ttl = std::chrono::hours(5 * 24);  ///< how long an entry waits for the sender to come again
+  std::size_t entries_max = 100'000;          ///< in memory and on disk; about 300 octets each
+  friend bool operator==(const LedgerSettings&, const LedgerSettings&) = default;
+};
+
 struct DomainSettings {
   std::optional<DnsName> name;  ///< nothing: the catch-all `*`
   std::string backend;

@@ -50,7 +50,7 @@ struct RecipientRecord {
   Duration delay{};
   int code = 0;
   std::string reply;         ///< text of the reply, raw
-  std::string status;        ///< "taken", "refused", "deferred"
+  std::string status;        ///< "taken", "refused", "deferred", "deduplicated", "separated" (delivery/ledger.h)
 };
 
 }  // namespace postern::observe

@@ -39,6 +39,8 @@ inline constexpr NamedReply start_input{354, "", "End the message with <CRLF>.<C
 inline constexpr NamedReply chunk_received{250, "2.0.0", "Chunk received"};
 inline constexpr NamedReply taken{250, "2.0.0", "Message taken"};
 inline constexpr NamedReply replies_follow{353, "", "Replies for each recipient follow"};
+inline constexpr NamedReply taken_before{250, "2.0.0", "Message taken at an earlier try"};
+inline constexpr NamedReply taken_for_some{250, "2.0.0", "Message taken for some recipients"};
 
 // Commands that are wrong in themselves.
 inline constexpr NamedReply unknown_command{500, "5.5.2", "Command not recognized"};

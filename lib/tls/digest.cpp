@@ -4,9 +4,34 @@
 
 namespace postern::tls {
 
-std::array<std::uint8_t, 32> sha256(std::string_view bytes) {
-  std::array<std::uint8_t, 32> digest{};
+Sha256Digest sha256(std::string_view bytes) {
+  Sha256Digest digest{};
   SHA256(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(), digest.data());
+  return digest;
+}
+
+struct Sha256::State {
+  SHA256_CTX context;
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) { SHA256_Init(&state_->context); }
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+void Sha256::update(std::string_view bytes) { SHA256_Update(&state_->context, bytes.data(), bytes.size()); }
+
+Sha256Digest Sha256::finish() {
+  Sha256Digest digest;
+  SHA256_Final(digest.data(), &state_->context);
+  return digest;
+}
+
+Sha256Digest hmac_sha256(std::string_view key, std::string_view bytes) {
+  Sha256Digest digest;
+  unsigned length = 0;
+  HMAC(EVP_sha256(), key.data(), key.size(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(),
+       digest.data(), &length);
   return digest;
 }
 

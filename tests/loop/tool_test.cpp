@@ -78,6 +78,11 @@ control::StatusReply some_status() {
   status.listeners = {{.address = "127.0.0.1:2525", .tls = "starttls"}};
   status.backends = {
       {.name = "store", .target = "unix:/run/store", .connections = 1, .idle = 1, .failures = 0, .last_failure = ""}};
+  status.ledger.entries = 1;
+  status.ledger.recorded = 4;
+  status.ledger.deduplicated = 2;
+  status.ledger.refused = 1;
+  status.ledger.separated = 3;
   return status;
 }
 
@@ -93,15 +98,21 @@ TEST_CASE("the status as text") {
         "certificates 1 certificate, for 3 names\n"
         "generation   2 of the configuration, 5 of the certificate map\n"
         "listener     127.0.0.1:2525  starttls\n"
-        "backend      store  unix:/run/store  1 connection, 1 idle\n");
+        "backend      store  unix:/run/store  1 connection, 1 idle\n"
+        "ledger       1 entry, 4 recorded since the start, 2 deduplicated, 1 refused, 3 separated\n");
   status.uptime_seconds = 0;
   CHECK(tool::status_text(status).starts_with("posternd     0.1.0, process 812, running for less than a second\n"));
   status.backends[0].failures = 2;
   status.backends[0].last_failure = "connection refused";
   status.faults = {"live/a.example/privkey.pem: is not the key of its chain"};
   CHECK(
-      tool::status_text(status).ends_with("1 connection, 1 idle, 2 failures, the last: connection refused\n"
-                                          "fault        live/a.example/privkey.pem: is not the key of its chain\n"));
+      tool::status_text(status).find("1 connection, 1 idle, 2 failures, the last: connection refused\n") != std::string::npos);
+  status.ledger.dropped = 5;
+  status.ledger.failures = 1;
+  status.ledger.last_failure = "disk full";
+  CHECK(tool::status_text(status).ends_with(
+      "3 separated, 5 dropped, 1 failed write, the last: disk full\n"
+      "fault        live/a.example/privkey.pem: is not the key of its chain\n"));
 }
 
 TEST_CASE("a reload as text") {

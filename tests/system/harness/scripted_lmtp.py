@@ -177,14 +177,18 @@ class _Connection:
             self._more()
         self._do(Step.BODY)
         wire = bytearray(self._buffer)
-        # A client waits for the answer to its dot: nothing can stand behind it.
-        while not wire.endswith(b"\r\n.\r\n") and wire != b".\r\n":
+        searched = 0
+        while True:
+            end = 3 if wire.startswith(b".\r\n") else wire.find(b"\r\n.\r\n", searched) + 5
+            if end > 4 or end == 3:
+                # Some clients send QUIT without waiting for the answer to the dot.
+                self._buffer = bytes(wire[end:])
+                return bytes(wire[:end])
+            searched = max(0, len(wire) - 4)
             got = self.socket.recv(65536)
             if not got:
                 raise _End
             wire += got
-        self._buffer = b""
-        return bytes(wire)
 
     def _do(self, step):
         """Lets the script act; true when it has answered in our place."""

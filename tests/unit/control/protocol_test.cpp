@@ -29,6 +29,7 @@ StatusReply full_status() {
   status.faults = {"a fault", "another \"fault\"\n"};
   status.listeners = {ListenerStatus{"[::]:25", "starttls"}};
   status.backends = {BackendStatus{"store", "unix:/run/lmtp", 1, 2, 3, "refused"}};
+  status.ledger = {1, 2, 3, 4, 5, 6, 7, "disk full"};
   return status;
 }
 
@@ -65,7 +66,9 @@ TEST_CASE("a status reply comes back as it went, key by key") {
         R"("sessions_total":5,"messages_total":6,"names":7,"certificates":8,"map_version":9,)"
         R"("config_generation":18446744073709551615,"faults":["a fault","another \"fault\"\n"],)"
         R"("listeners":[{"address":"[::]:25","tls":"starttls"}],"backends":[{"name":"store",)"
-        R"("target":"unix:/run/lmtp","connections":1,"idle":2,"failures":3,"last_failure":"refused"}]})");
+        R"("target":"unix:/run/lmtp","connections":1,"idle":2,"failures":3,"last_failure":"refused"}],)"
+        R"("ledger":{"entries":1,"recorded":2,"deduplicated":3,"refused":4,"separated":5,"dropped":6,"failures":7,)"
+        R"("last_failure":"disk full"}})");
   const auto parsed = parse_reply(line);
   REQUIRE(parsed);
   CHECK(to_json(*parsed) == line);

@@ -53,13 +53,32 @@ TEST_CASE("all failed for now: 451, whatever the backends' codes") {
   CHECK(join(outcomes({{421, "4.3.2", "closing"}}), "T1") == Reply{451, "4.3.2", "closing (T1)"});
 }
 
-TEST_CASE("mixed outcomes are 451 until the ledger makes the retry safe") {
+TEST_CASE("mixed outcomes are 451: the ledger makes the retry safe") {
   const auto mixed = GENERATE(outcomes({taken, busy}), outcomes({taken, unknown}), outcomes({unknown, busy}),
                               outcomes({taken, unknown, busy}));
+  CHECK(postern::delivery::mixed(mixed));
   const auto joined = join(mixed, "T1");
   CHECK(joined.code == 451);
   CHECK(joined.enhanced == "4.5.3");
   CHECK(joined.text.ends_with(" (T1)"));
+}
+
+TEST_CASE("what is the same for all is not mixed") {
+  CHECK(!mixed(outcomes({taken, {251, "", "forwarded"}})));
+  CHECK(!mixed(outcomes({unknown, over_quota})));
+  CHECK(!mixed(outcomes({busy, {421, "", "closing"}})));
+  CHECK(!mixed({}));
+}
+
+TEST_CASE("PRDR: each its own reply, and 250 over all if anybody has the message") {
+  const auto some = answer_each(outcomes({taken, over_quota, busy}), "T1");
+  CHECK(some.each == std::vector<Reply>{{250, "2.0.0", "saved (T1)"},
+                                        {552, "5.2.2", "over quota (T1)"},
+                                        {451, "4.2.2", "busy (T1)"}});
+  CHECK(some.overall == Reply{250, "2.0.0", "Message taken for some recipients (T1)"});
+  CHECK(answer_each(outcomes({taken, taken}), "T1").overall == Reply{250, "2.0.0", "saved (T1)"});
+  CHECK(answer_each(outcomes({unknown, unknown}), "T1").overall == Reply{550, "5.1.1", "no such user (T1)"});
+  CHECK(answer_each(outcomes({unknown, busy}), "T1").overall == Reply{451, "4.2.2", "busy (T1)"});
 }
 
 TEST_CASE("no outcome at all is never a success") { CHECK(join({}, "T1").code == 451); }
