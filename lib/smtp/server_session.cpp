@@ -50,6 +50,9 @@ bool is_noise(char c) {
   return (byte < 0x20 && c != '\t' && c != '\r' && c != '\n') || byte > 0x7e;
 }
 
+/// How a ClientHello begins: no command begins like this, at any time.
+constexpr char tls_handshake_record = '\x16';
+
 bool has_noise(std::string_view text) { return std::any_of(text.begin(), text.end(), is_noise); }
 
 }  // namespace
@@ -180,9 +183,12 @@ bool ServerSession::State::advance() {
 
 bool ServerSession::State::read_command() {
   if (output_full()) return false;
-  if (first_line && !inbox.empty() && is_noise(inbox.view().front())) {
-    close(SessionClosing::Why::WrongProtocol, std::nullopt);  // a TLS ClientHello would not understand an answer
-    return true;
+  if (!inbox.empty()) {
+    const char front = inbox.view().front();
+    if (front == tls_handshake_record || (first_line && is_noise(front))) {
+      close(SessionClosing::Why::WrongProtocol, std::nullopt);  // who sends this would not understand an answer
+      return true;
+    }
   }
   std::string_view rest = inbox.view();
   const auto line = lines.next(rest);
