@@ -58,6 +58,8 @@ void Inbound::start_smtp(smtp::TlsState tls) {
 
 smtp::Extensions Inbound::extensions() const {
   smtp::Extensions offered;
+  offered.chunking = true;  // the text is the same as behind DATA, whatever the backend takes it by
+  offered.limits = true;
   offered.smtputf8 = services_.backends.all_offer_smtputf8();
   return offered;
 }
@@ -121,6 +123,7 @@ void Inbound::flush_records() {
 void Inbound::update_reading() {
   const bool congested = transaction_ && transaction_->message() != nullptr && transaction_->message()->congested();
   const bool want = wants_input() && !congested && !peer_ended_ && socket_->unsent() <= unsent_octets_max;
+  socket_->read_at_most(smtp_ && smtp_->reads_text() ? uv::Loop::read_octets_max : smtp::command_read_octets_max);
   if (want == reading_) return;
   reading_ = want;
   if (want) {

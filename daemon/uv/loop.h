@@ -39,12 +39,11 @@ class Loop {
   uv_loop_t* get() { return &loop_; }
   static Loop& of(const uv_loop_t* loop) { return *static_cast<Loop*>(loop->data); }
 
+  static constexpr std::size_t read_octets_max = 64 * 1024;
   /// What all sockets of the loop read into: a buffer for each would be memory held by idle sessions.
   uv_buf_t read_buffer();
 
  private:
-  static constexpr std::size_t read_octets_max = 64 * 1024;
-
   void run_posted();
 
   uv_loop_t loop_{};

@@ -26,6 +26,7 @@ class StreamSocket : public Socket {
 
   void start_reading() override;
   void stop_reading() override;
+  void read_at_most(std::size_t octets) override { read_octets_ = std::min(octets, Loop::read_octets_max); }
   void send(std::string bytes) override;
   std::size_t unsent() const override;
   void finish() override;
@@ -86,6 +87,7 @@ class StreamSocket : public Socket {
   std::string pending_;               // waits for the write in flight, or for the connection
   std::unique_ptr<Write> in_flight_;
   std::unique_ptr<Timer> timer_;      // of fail_later() and close_when_sent()
+  std::size_t read_octets_ = Loop::read_octets_max;
   int failure_ = 0;
   Phase phase_ = Phase::Connecting;
   bool reading_ = false;              // wanted by the owner
@@ -140,7 +142,11 @@ void StreamSocket::start_reading() {
   reading_ = true;
   if ((phase_ != Phase::Open && phase_ != Phase::Leaving) || ended_) return;
   uv_read_start(
-      stream(), [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) { *buffer = Loop::of(handle->loop).read_buffer(); },
+      stream(),
+      [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
+        *buffer = Loop::of(handle->loop).read_buffer();
+        buffer->len = static_cast<StreamSocket*>(handle->data)->read_octets_;
+      },
       [](uv_stream_t* from, ssize_t count, const uv_buf_t* buffer) {
         static_cast<StreamSocket*>(from->data)->read_some(count, buffer);
       });

@@ -54,6 +54,8 @@ class Socket {
   /// Reading is off at first. May be asked for before the connection stands.
   virtual void start_reading() = 0;
   virtual void stop_reading() = 0;
+  /// How much on_bytes() gets at a time; Loop::read_octets_max at first, and at most.
+  virtual void read_at_most(std::size_t octets) = 0;
 
   /// Tries to write at once; what the kernel does not take waits here. After finish() or a close it does nothing.
   virtual void send(std::string bytes) = 0;

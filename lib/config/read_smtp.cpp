@@ -84,6 +84,9 @@ void read_limits(const Section& section, RunConfig& run) {
   read_message_budgets(section, run);
   section.integer("errors", limits.errors_max, {std::size_t{1}, std::size_t{1'000'000}});
   section.integer("commands", limits.commands_max, {std::size_t{10}, std::size_t{100'000'000}});
+  section.integer("unknown_commands", limits.unknown_commands_max, {std::size_t{0}, std::size_t{1'000'000}});
+  section.integer("transactions", limits.transactions_max, {std::size_t{0}, std::size_t{1'000'000}});
+  section.size("data_rate", limits.data_octets_per_second_min, {std::uint64_t{0}, gibibyte});
   section.size("command_length", limits.command_line_octets_max, {std::size_t{512}, std::size_t{65'536}});
   section.size("line_length", limits.text_line_octets_max, {std::size_t{0}, std::size_t{gibibyte}});
   if (limits.text_line_octets_max != 0 && limits.text_line_octets_max < 1000) {

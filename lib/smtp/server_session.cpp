@@ -392,6 +392,8 @@ bool ServerSession::wants_input() const {
   return !waits || s.inbox.empty();
 }
 
+bool ServerSession::reads_text() const { return state_->reads_text(); }
+
 void ServerSession::end_of_input() { state_->input_ended = true; }
 
 std::optional<ServerEvent> ServerSession::next() {

@@ -11,7 +11,7 @@
 // returns nothing needs more bytes, an answer, or (output_full()) take_output().
 //
 // Memory: what was received and not yet worked off (one read of the caller's, see wants_input(), and a command line),
-// `pipeline_depth` answers, 16 KiB of replies and one more. What belongs to a message is the caller's.
+// `pipeline_depth` answers, 8 KiB of replies and one more. What belongs to a message is the caller's.
 //
 // What must stay out: sockets, clocks, TLS, recipients' existence, where mail goes.
 #pragma once
@@ -138,6 +138,10 @@ using ServerEvent = std::variant<SenderOffered, RecipientOffered, BodyOffered, B
 /// For logs: "quit", "too many errors", ...
 std::string_view to_string(SessionClosing::Why why);
 
+/// See ServerSession::receive(). With the limits that ServerLimits has by default, a session then holds 64 KiB at most
+/// whatever a client does, but for what belongs to a message.
+constexpr std::size_t command_read_octets_max = 16 * 1024;
+
 class ServerSession {
  public:
   /// The greeting is in take_output() at once.
@@ -147,9 +151,11 @@ class ServerSession {
   ServerSession& operator=(ServerSession&&) noexcept;
 
   /// Stores bytes; nothing is parsed before next(). The caller should stop reading from its socket while
-  /// wants_input() is false, so that a client cannot make the session hold more than one read.
+  /// wants_input() is false, so that a client cannot make the session hold more than one read; and read no more than
+  /// `command_read_octets_max` at a time while there is no text to be read.
   void receive(std::string_view bytes, Instant now);
   bool wants_input() const;
+  bool reads_text() const;
 
   /// The client will send nothing more (half-close). What was received is still worked off.
   void end_of_input();

@@ -34,7 +34,7 @@ enum class HelloForm : std::uint8_t { Basic, Extended };
 constexpr std::size_t points_of_error = 10;
 constexpr std::size_t points_of_refused_recipient = 1;
 
-constexpr std::size_t output_octets_max = 16 * 1024;  // replies that wait, before no more commands are read
+constexpr std::size_t output_octets_max = 8 * 1024;  // replies that wait, before no more commands are read
 
 /// What belongs to one transaction; there is none while a session idles.
 struct Transaction {

@@ -11,7 +11,7 @@ TEST_CASE("SMTP settings, limits, time limits and the log") {
             "spill_at = \"64KiB\"\nspill_dir = \"/spill\"\n"
             "[limits]\nmessage_size = \"10MB\"\nrecipients = 200\nconnections = 300\nconnections_per_address = 40\n"
             "connections_per_network = 60\nmessage_memory = \"64MiB\"\nspill_space = \"1GB\"\n"
-            "errors = 5\ncommands = 60\ncommand_length = 1024\nline_length = 2000\npipeline_depth = 7\n"
+            "errors = 5\ncommands = 60\nunknown_commands = 3\ntransactions = 8\ndata_rate = \"1KiB\"\ncommand_length = 1024\nline_length = 2000\npipeline_depth = 7\n"
             "[timeouts]\ncommand = \"1m\"\ndata = \"2m\"\nhandshake = \"3s\"\ndrain = \"0s\"\nfinal = \"4m\"\n"
             "[log]\nlevel = \"debug\"\nformat = \"json\"\n");
   INFO(rendered(parsed));
@@ -26,6 +26,9 @@ TEST_CASE("SMTP settings, limits, time limits and the log") {
   CHECK(run.spill_dir == "/spill");
   CHECK(run.smtp.limits.message_octets_max == 10'000'000);
   CHECK(run.smtp.limits.recipients_max == 200);
+  CHECK(run.smtp.limits.unknown_commands_max == 3);
+  CHECK(run.smtp.limits.transactions_max == 8);
+  CHECK(run.smtp.limits.data_octets_per_second_min == 1024);
   CHECK(run.connection_limits.connections == 300);
   CHECK(run.connection_limits.connections_per_address == 40);
   CHECK(run.connection_limits.connections_per_network == 60);

@@ -406,6 +406,102 @@ TEST_CASE("an idle session is small") {
   CHECK(octets < 1024);  // of the 3 KiB for a whole idle connection (DESIGN section 8); a sanitizer's heap counts as 0
 }
 
+namespace {
+
+/// What a client keeps sending, what becomes of the questions that it raises, and of the replies to it.
+struct Hostile {
+  const char* what;
+  std::string first;   // once
+  std::string flood;   // for as long as it is read
+  bool answered;       // questions: yes, or never
+  bool fetched;        // replies: by the client, or never
+};
+
+/// The most that one session held of the heap at any time.
+std::size_t most_held(const Hostile& client) {
+  constexpr int copies = 20;  // so that what the heap keeps for itself counts little
+  ServerOptions chosen = options();
+  chosen.extensions = {true, true, true, true, true, true, true};
+  chosen.limits.errors_max = 1'000'000;
+  chosen.limits.unknown_commands_max = 1'000'000;
+  std::string reads;
+  while (reads.size() < command_read_octets_max) reads += client.flood;
+  reads.resize(command_read_octets_max);
+
+  std::vector<ServerSession> sessions;
+  sessions.reserve(copies);
+  const auto before = mallinfo2().uordblks;
+  for (int i = 0; i < copies; ++i) sessions.emplace_back(chosen, start);
+  std::size_t most = 0;
+  const auto work = [&](ServerSession& session) {
+    while (const auto event = session.next()) {
+      if (!client.answered) continue;
+      if (const auto* sender = std::get_if<SenderOffered>(&*event)) session.answer(sender->number, replies::ok, start);
+      if (const auto* to = std::get_if<RecipientOffered>(&*event)) session.answer(to->number, replies::ok, start);
+    }
+    most = std::max(most, mallinfo2().uordblks - before);
+    if (client.fetched) session.take_output();
+  };
+  for (int round = 0; round < 20; ++round) {
+    for (auto& session : sessions) {
+      if (!session.wants_input()) continue;
+      session.receive(round == 0 ? client.first : reads, start);
+      work(session);
+    }
+  }
+  return most / copies;
+}
+
+}  // namespace
+
+TEST_CASE("outside a message no session holds more than 64 KiB, whatever is sent") {
+  const std::string hello = "EHLO client.example\r\n";
+  const std::string long_word(1900, 'x');
+  const std::string rcpt = "RCPT TO:<" + std::string(900, 'y') + "@example.com> ORCPT=rfc822;" + std::string(480, 'z') + "\r\n";
+  const std::string mail = "MAIL FROM:<" + std::string(900, 'y') + "@example.com> ENVID=" + std::string(100, 'z') + "\r\n";
+  const std::vector<Hostile> clients{
+      {"a line without end", hello, "x", true, true},
+      {"long lines", hello, long_word + "\r\n", true, false},
+      {"replies that are much longer than commands", hello, "HELP\r\n", true, false},
+      {"hellos with long names", hello, "EHLO " + long_word + "\r\n", true, false},
+      {"recipients that nobody answers", hello + "MAIL FROM:<a@b.example>\r\n", rcpt, false, false},
+      {"senders that nobody answers", hello, mail, false, false},
+      {"recipients without end", hello + mail, rcpt, true, false},
+      {"transactions without end", hello, mail + rcpt + "RSET\r\n", true, false},
+      {"commands behind an open question", hello + mail, "NOOP\r\nHELP\r\n", false, false},
+      {"a chunk that nobody wants", hello + "BDAT 99999999\r\n", "x", true, false},
+      {"empty chunks that nobody wants", hello, "BDAT 0\r\n", true, false},
+      {"bytes in front of a handshake", hello + "STARTTLS\r\n", "x", true, false},
+      {"bytes behind the end", "QUIT\r\n", "NOOP\r\n", true, false},
+      {"a bare LF", hello, "NOOP\nNOOP\n", true, false},
+  };
+  for (const auto& client : clients) {
+    INFO(client.what);
+    CHECK(most_held(client) <= 64 * 1024);  // a sanitizer's heap counts as 0
+  }
+}
+
+TEST_CASE("replies that nobody fetches stop the reading of commands") {
+  Talk talk;
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += "HELP\r\n";
+  talk.send("EHLO x\r\n" + many);
+  std::string said;
+  int turns = 0;
+  for (bool full = true; full; ++turns) {
+    CHECK_FALSE(talk.session.next());
+    full = talk.session.output_full();
+    CHECK(talk.session.wants_input() != full);
+    const auto piece = talk.session.take_output();
+    CHECK(piece.size() < 9 * 1024);
+    said += piece;
+  }
+  CHECK(turns > 3);
+  std::string wanted = said.substr(0, said.find("214"));
+  for (int i = 0; i < 1000; ++i) wanted += render(replies::help);
+  CHECK(said == wanted);
+}
+
 TEST_CASE("the names of the reasons for closing") {
   CHECK(to_string(SessionClosing::Why::Quit) == "quit");
   CHECK(to_string(SessionClosing::Why::Injection) == "bytes behind STARTTLS");
