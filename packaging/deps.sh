@@ -13,7 +13,7 @@ build="build-essential pkg-config meson ninja-build android-libboringssl-dev lib
   libc-ares-dev libcli11-dev libexpected-dev libhttp-parser-dev libidn2-dev nlohmann-json3-dev
   libsqlite3-dev"
 demo="openssl python3"
-tests="openssl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
+tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
   dovecot-lmtpd swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2"
 
 case "${1-}" in

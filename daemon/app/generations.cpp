@@ -18,14 +18,25 @@ session::ListenerTls tls_mode(config::ListenerTls tls) {
   return session::ListenerTls::None;
 }
 
+session::ListenerProtocol protocol(config::ListenerProtocol protocol) {
+  switch (protocol) {
+    case config::ListenerProtocol::Smtp: return session::ListenerProtocol::Smtp;
+    case config::ListenerProtocol::MtaSts: return session::ListenerProtocol::MtaSts;
+    case config::ListenerProtocol::Acme: return session::ListenerProtocol::Acme;
+  }
+  return session::ListenerProtocol::Smtp;
+}
+
 session::ListenerSettings listener_settings(const config::Listener& listener) {
   session::ListenerSettings made;
+  made.protocol = protocol(listener.protocol);
   made.tls = tls_mode(listener.tls);
   made.hostname = listener.hostname;
   made.default_certificate = listener.default_certificate;
   for (const auto& [address, local] : listener.local) {
     made.local[address] = {local.hostname, local.default_certificate};
   }
+  made.webroot = listener.webroot;
   made.origin = listener.origin;
   return made;
 }
@@ -62,6 +73,7 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
   made->message_memory_max = run.message_memory_max;
   made->spill_octets_max = run.spill_octets_max;
   made->ledger = run.ledger;
+  made->policies = run.policies;
   made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster);
   return made;
 }
@@ -71,7 +83,8 @@ Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(const sessio
   auto made = std::make_shared<session::TlsGeneration>();
   for (const auto& [address, listener] : settings.listeners) {
     if (listener.tls == session::ListenerTls::None) continue;
-    auto context = tls::ServerContext::make(tls, tls::Application::Smtp);
+    const bool https = listener.protocol == session::ListenerProtocol::MtaSts;
+    auto context = tls::ServerContext::make(tls, https ? tls::Application::Https : tls::Application::Smtp);
     if (!context) return fail("{}: {}", address.text(), context.error().text);
     made->contexts[address] = std::move(*context);
   }

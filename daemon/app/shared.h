@@ -22,6 +22,7 @@ struct Shared {
   session::ConnectionTable connections;
   session::MessageBudgets budgets;
   std::unique_ptr<storage::StoredLedger> ledger;  ///< before there are workers, and as long as there are
+  uv::WorkPool web_pool{{.name = "web", .threads = 1, .queue_max = 256, .nice = 0}};
   uv::WorkPool spill_pool{{.name = "spill", .threads = 2, .queue_max = 4096, .nice = 0}};
 };
 

@@ -57,6 +57,10 @@ void StderrJournal::record(const observe::RecipientRecord& record) {
   if (level_ >= observe::Level::Info) append(observe::render(record, format_, uv::wall_time()));
 }
 
+void StderrJournal::record(const observe::HttpRecord& record) {
+  if (level_ >= observe::Level::Info) append(observe::render(record, format_, uv::wall_time()));
+}
+
 void StderrJournal::note(observe::Level level, std::string_view message) {
   if (level_ >= level) append(observe::render(level, message, format_, uv::wall_time()));
 }

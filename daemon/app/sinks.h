@@ -25,6 +25,7 @@ class StderrJournal : public session::Journal {
 
   void record(const observe::SessionRecord& record) override;
   void record(const observe::RecipientRecord& record) override;
+  void record(const observe::HttpRecord& record) override;
   void note(observe::Level level, std::string_view message) override;
 
  private:

@@ -38,6 +38,7 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
       ids_(options_.number),
       services_{loop_, shared.spill_pool, shared.budgets, settings_, tls_, backends_, *shared.ledger, shared.journal, counters_,
                 ids_, *this},
+      web_services_{loop_, shared.web_pool, settings_, tls_, shared.journal, ids_, *this},
       keep_running_(loop_, [] {}) {
   keep_running_.start_at(Instant::max());
   configure_backends();
@@ -89,19 +90,38 @@ void Worker::closed(session::SessionId id) {
   continue_shut_down();
 }
 
+session::Web* Worker::find_web(session::WebId id) {
+  const auto found = webs_.find(id);
+  return found == webs_.end() ? nullptr : found->second.get();
+}
+
+void Worker::web_closed(session::WebId id) {
+  const auto found = webs_.find(id);
+  shared_.connections.leave(found->second->peer_address());
+  webs_.erase(found);
+  continue_shut_down();
+}
+
 void Worker::accepted(int descriptor, const Endpoint& listener) {
   const IpAddress from = uv::peer_of(descriptor).address;
   const auto verdict = shared_.connections.enter(from, settings_.get()->connection_limits);
   if (verdict != Verdict::Admitted) return turn_away(descriptor, from, listener, verdict);
   const session::SessionId id = next_session_++;
-  // The session is in the directory before it starts to talk.
+  // Either is in its directory before it starts to talk.
+  if (settings_.get()->listeners.at(listener).protocol != session::ListenerProtocol::Smtp) {
+    auto& place = webs_[id];
+    place = std::make_unique<session::Web>(web_services_, id, descriptor, listener);
+    return;
+  }
   auto& place = sessions_[id];
   place = std::make_unique<session::Inbound>(services_, id, descriptor, listener);
 }
 
 void Worker::turn_away(int descriptor, const IpAddress& from, const Endpoint& listener, Verdict why) {
   const smtp::Reply reply = why == Verdict::TooMany ? smtp::replies::too_busy : smtp::replies::too_many_connections;
-  if (settings_.get()->listeners.at(listener).tls != session::ListenerTls::Implicit) {
+  const auto settings = settings_.get();
+  const session::ListenerSettings& turned = settings->listeners.at(listener);
+  if (turned.protocol == session::ListenerProtocol::Smtp && turned.tls != session::ListenerTls::Implicit) {
     // One try: a client that cannot even take this line learns it from the close.
     const std::string line = smtp::render(reply);
     (void)::send(descriptor, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -125,11 +145,12 @@ void Worker::start_shut_down(Duration drain, std::function<void()> done) {
   });
   drain_timer_->start_at(loop_.now() + drain);
   for (auto& [id, session] : sessions_) session->shut_down();
+  for (auto& [id, web] : webs_) web->shut_down();
   continue_shut_down();
 }
 
 void Worker::continue_shut_down() {
-  if (!shutting_down_ || !sessions_.empty() || !on_shut_down_) return;
+  if (!shutting_down_ || !sessions_.empty() || !webs_.empty() || !on_shut_down_) return;
   drain_timer_.reset();
   backends_.shut_down([this, done = std::exchange(on_shut_down_, nullptr)] {
     loop_.stop();

@@ -14,13 +14,14 @@
 #include "daemon/session/counters.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/inbound.h"
+#include "daemon/session/web.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/resolver.h"
 #include "daemon/uv/socket.h"
 
 namespace postern::app {
 
-class Worker : private session::SessionDirectory {
+class Worker : private session::SessionDirectory, private session::WebDirectory {
  public:
   struct Options {
     unsigned number = 0;
@@ -50,6 +51,8 @@ class Worker : private session::SessionDirectory {
  private:
   session::Inbound* find(session::SessionId id) override;
   void closed(session::SessionId id) override;
+  session::Web* find_web(session::WebId id) override;
+  void web_closed(session::WebId id) override;
 
   void configure_backends();
   void accepted(int descriptor, const Endpoint& listener);
@@ -68,9 +71,11 @@ class Worker : private session::SessionDirectory {
   session::Backends backends_;
   session::IdSource ids_;
   session::InboundServices services_;
+  session::WebServices web_services_;
   std::vector<std::unique_ptr<uv::Acceptor>> acceptors_;
   std::unordered_map<session::SessionId, std::unique_ptr<session::Inbound>> sessions_;
-  session::SessionId next_session_ = 1;
+  std::unordered_map<session::WebId, std::unique_ptr<session::Web>> webs_;
+  session::SessionId next_session_ = 1;  // of both
   std::unique_ptr<uv::Timer> drain_timer_;
   uv::Timer keep_running_;  // a loop whose sessions all wait for a worker thread would else have nothing to run for
   std::function<void()> on_shut_down_;

@@ -14,6 +14,7 @@ class Journal {
   virtual ~Journal() = default;
   virtual void record(const observe::SessionRecord& record) = 0;
   virtual void record(const observe::RecipientRecord& record) = 0;
+  virtual void record(const observe::HttpRecord& record) = 0;
   virtual void note(observe::Level level, std::string_view message) = 0;
 };
 

@@ -15,12 +15,14 @@
 #include "daemon/session/connection_limits.h"
 #include "delivery/ledger.h"
 #include "delivery/plan.h"
+#include "mtasts/policy_host.h"
 #include "smtp/settings.h"
 #include "tls/context.h"
 
 namespace postern::session {
 
 enum class ListenerTls { None, Starttls, Implicit };
+enum class ListenerProtocol { Smtp, MtaSts, Acme };
 
 /// What differs for one local address of a listener.
 struct LocalAddressSettings {
@@ -29,11 +31,13 @@ struct LocalAddressSettings {
 };
 
 struct ListenerSettings {
+  ListenerProtocol protocol = ListenerProtocol::Smtp;
   ListenerTls tls = ListenerTls::Starttls;
   std::string hostname;
   std::string default_certificate;
   std::map<IpAddress, LocalAddressSettings> local;
-  std::string origin;  ///< where it stands in the configuration, for messages: "posternd.toml:12:1"
+  std::string webroot;  ///< Acme
+  std::string origin;   ///< where it stands in the configuration, for messages: "posternd.toml:12:1"
 
   const std::string& hostname_at(const IpAddress& local_address) const;
   const std::string& default_certificate_at(const IpAddress& local_address) const;
@@ -57,6 +61,7 @@ struct RunSettings {
   delivery::LedgerSettings ledger;
   std::shared_ptr<const delivery::RouteTable> routes;
   BackendTlsContexts backend_tls;
+  std::shared_ptr<const mtasts::PolicyTable> policies;  ///< never null
 };
 
 /// One generation of what handshakes need.

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "certs/settings.h"
 #include "delivery/settings.h"
+#include "mtasts/policy_host.h"
 #include "smtp/address.h"
 #include "smtp/settings.h"
 #include "tls/settings.h"
@@ -20,6 +21,13 @@
 namespace postern::config {
 
 enum class ListenerTls { Starttls, Implicit, None };
+
+/// What is spoken to who connects.
+enum class ListenerProtocol {
+  Smtp,
+  MtaSts,  ///< HTTPS: the policy host
+  Acme,    ///< HTTP: http-01 challenges
+};
 
 /// `local = { "192.0.2.1" = {...} }`: what differs for one local address.
 struct LocalAddress {
@@ -30,10 +38,12 @@ struct LocalAddress {
 /// One `[[listen]]`.
 struct Listener {
   std::vector<Endpoint> addresses;
+  ListenerProtocol protocol = ListenerProtocol::Smtp;
   ListenerTls tls = ListenerTls::Starttls;
   std::string hostname;             ///< its own, or the global one
   std::string default_certificate;  ///< an id or a name; empty only with tls = "none"
   std::map<IpAddress, LocalAddress> local;
+  std::string webroot;              ///< ListenerProtocol::Acme: where the ACME client puts its challenges
   std::string origin;               ///< "posternd.toml:12:1"
 };
 
@@ -76,6 +86,7 @@ struct RunConfig {
   LogSettings log;
   std::vector<delivery::BackendSettings> backends;
   std::vector<delivery::DomainSettings> domains;
+  std::shared_ptr<mtasts::PolicyTable> policies = std::make_shared<mtasts::PolicyTable>();
   std::optional<smtp::Mailbox> postmaster;
 };
 

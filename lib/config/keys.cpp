@@ -21,12 +21,14 @@ const std::vector<Key>& keys() {
       {"include", "paths", "none", Reload, "more files, with * and ? patterns"},
 
       {"listen.address", "addresses", "required", Restart, "where to listen"},
+      {"listen.protocol", "choice", "\"smtp\"", Reload, "smtp, mta-sts (policy host) or acme (http-01)"},
       {"listen.tls", "choice", "\"starttls\"", Reload, "starttls, implicit or none"},
       {"listen.hostname", "host name", "the top-level hostname", Reload, "this listener's own name"},
       {"listen.default_certificate", "string", "required", Reload, "served when the SNI name matches nothing"},
       {"listen.local.ADDRESS.hostname", "host name", "listen.hostname", Reload, "the name at one local address"},
       {"listen.local.ADDRESS.default_certificate", "string", "listen.default_certificate", Reload,
        "the default certificate at one local address"},
+      {"listen.webroot", "path", "none", Reload, "where an ACME client puts its challenges"},
 
       {"certificate.id", "string", "none", Reload, "a name for default_certificate to refer to"},
       {"certificate.names", "names", "those in the certificate", Reload, "host names it is served for"},
@@ -90,6 +92,9 @@ const std::vector<Key>& keys() {
       {"domain.file", "path", "none", Reload, "a file of domains, one a line"},
       {"domain.mx", "names", "none", Reload, "MX names of the domain"},
       {"domain.backend", "string", "required", Reload, "which [[backend]] takes its mail"},
+      {"domain.mta_sts.mode", "choice", "\"testing\"", Reload, "enforce, testing or none"},
+      {"domain.mta_sts.max_age", "duration", "\"7d\"", Reload, "how long senders keep the policy"},
+      {"domain.mta_sts.mx", "names", "domain.mx", Reload, "the mx lines of the policy, where they differ"},
       {"domain.relay_everything", "boolean", "false", Reload, "confirms name = \"*\""},
   };
   return all;

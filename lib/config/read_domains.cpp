@@ -21,7 +21,7 @@ class DomainReader {
       : environment_(environment), backends_(backends), diagnostics_(diagnostics), run_(run) {}
 
   void read(const Section& section) {
-    const Common common{backend_of(section), section.texts("mx")};
+    const Common common{backend_of(section), section.texts("mx"), read_policy(section)};
     section.require("backend", "the name of the [[backend]] that takes the mail of this domain");
     if (section.has("name") == section.has("file")) {
       section.error(section.place(), "",
@@ -41,10 +41,18 @@ class DomainReader {
   }
 
  private:
+  /// `mta_sts`, before a domain is put into it.
+  struct PolicyTemplate {
+    mtasts::Policy policy;    // but for its mx
+    std::vector<Text> mx;
+    std::shared_ptr<const mtasts::Policy> shared;  // the finished one, when it is the same for every domain
+  };
+
   /// What all domains of one section share.
   struct Common {
     std::string backend;
     std::vector<Text> mx;
+    std::optional<PolicyTemplate> policy;
   };
 
   std::string backend_of(const Section& section) const {
@@ -59,12 +67,57 @@ class DomainReader {
     return backend->value;
   }
 
+  static std::optional<PolicyTemplate> read_policy(const Section& section) {
+    const auto mta_sts = section.table("mta_sts");
+    if (!mta_sts) return std::nullopt;
+    PolicyTemplate made;
+    mta_sts->choice("mode", made.policy.mode,
+                    {{"enforce", mtasts::Mode::Enforce}, {"testing", mtasts::Mode::Testing}, {"none", mtasts::Mode::None}});
+    Duration max_age = made.policy.max_age;
+    mta_sts->duration("max_age", max_age, {Duration::zero(), mtasts::max_age_max});
+    made.policy.max_age = std::chrono::duration_cast<std::chrono::seconds>(max_age);
+    made.mx = mta_sts->has("mx") ? mta_sts->texts("mx") : section.texts("mx");
+    if (made.mx.empty() && made.policy.mode != mtasts::Mode::None) {
+      section.error(mta_sts->place(), "mta_sts", "a policy names the MX hosts: set mx = [\"mx.example.com\"] in this [[domain]]");
+      return std::nullopt;
+    }
+    const bool same_for_all = std::none_of(made.mx.begin(), made.mx.end(), [](const Text& text) {
+      return text.value.find(placeholder) != std::string::npos;
+    });
+    if (same_for_all) made.shared = policy_for(section, made, "");
+    return made;
+  }
+
+  static std::shared_ptr<const mtasts::Policy> policy_for(const Section& section, const PolicyTemplate& from,
+                                                          std::string_view domain) {
+    auto made = std::make_shared<mtasts::Policy>(from.policy);
+    for (const Text& text : from.mx) {
+      std::string name = text.value;
+      if (const auto at = name.find(placeholder); at != std::string::npos) name.replace(at, placeholder.size(), domain);
+      if (auto pattern = mtasts::MxPattern::parse(name)) {
+        made->mx.push_back(std::move(*pattern));
+      } else {
+        section.error(text.place, "mta_sts.mx",
+                      fmt::format("expected host names such as \"mx.example.com\" or \"*.example.com\", found \"{}\"",
+                                  escaped(name, 80)));
+      }
+    }
+    return made;
+  }
+
+  /// The policy host of a domain needs a certificate of its own.
+  void add_policy(const Section& section, const PolicyTemplate& from, const DnsName& domain) {
+    run_.policies->add(domain, from.shared ? from.shared : policy_for(section, from, domain.text()));
+    if (auto host = DnsName::parse("mta-sts." + domain.text())) run_.certificates.declared.push_back(std::move(*host));
+  }
+
   void read_catch_all(const Section& section, const Text& name, const Common& common, bool relay_everything) {
     if (!relay_everything) {
       section.error(name.place, "name",
                     "\"*\" takes mail for every domain of the world: where the backend passes it on, this is an open "
                     "relay; if it is meant, write relay_everything = true in this [[domain]]");
     }
+    if (common.policy) section.error(name.place, "mta_sts", "\"*\" is no domain that could have a policy");
     if (!taken_.claim(section, "name", name.place, name.value)) return;
     delivery::DomainSettings domain;
     domain.backend = common.backend;
@@ -85,6 +138,7 @@ class DomainReader {
     domain.name = *name;
     domain.backend = common.backend;
     read_mx(section, common.mx, &*name, domain);
+    if (common.policy) add_policy(section, *common.policy, *name);
     run_.domains.push_back(std::move(domain));
     return true;
   }

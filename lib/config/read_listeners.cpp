@@ -41,8 +41,9 @@ class ListenerReader {
     Listener listener;
     listener.origin = section.place().text();
     listener.hostname = run_.hostname;
-    section.choice("tls", listener.tls,
-                   {{"starttls", ListenerTls::Starttls}, {"implicit", ListenerTls::Implicit}, {"none", ListenerTls::None}});
+    section.choice("protocol", listener.protocol,
+                   {{"smtp", ListenerProtocol::Smtp}, {"mta-sts", ListenerProtocol::MtaSts}, {"acme", ListenerProtocol::Acme}});
+    read_tls(section, listener);
     read_host_name(section, "hostname", listener.hostname);
     section.string("default_certificate", listener.default_certificate);
     if (listener.tls != ListenerTls::None) {
@@ -50,12 +51,35 @@ class ListenerReader {
                       "the name or [[certificate]] id that is served when a client asks for no name, or an unknown one "
                       "(only tls = \"none\" does without)");
     }
+    read_webroot(section, listener);
     read_addresses(section, listener);
     read_local(section, listener);
     run_.listeners.push_back(std::move(listener));
   }
 
  private:
+  static void read_tls(const Section& section, Listener& listener) {
+    const bool smtp = listener.protocol == ListenerProtocol::Smtp;
+    if (listener.protocol == ListenerProtocol::MtaSts) listener.tls = ListenerTls::Implicit;
+    if (listener.protocol == ListenerProtocol::Acme) listener.tls = ListenerTls::None;
+    if (!smtp && section.has("tls")) {
+      section.error(section.place(), "tls",
+                    "is for SMTP: the policy host of \"mta-sts\" always has TLS, and \"acme\" never has");
+      return;
+    }
+    section.choice("tls", listener.tls,
+                   {{"starttls", ListenerTls::Starttls}, {"implicit", ListenerTls::Implicit}, {"none", ListenerTls::None}});
+  }
+
+  static void read_webroot(const Section& section, Listener& listener) {
+    if (listener.protocol == ListenerProtocol::Acme) {
+      section.require("webroot", "the directory that the ACME client knows as its webroot");
+    } else if (section.has("webroot")) {
+      section.warning("webroot", "means nothing except with protocol = \"acme\"");
+    }
+    section.path("webroot", listener.webroot);
+  }
+
   void read_addresses(const Section& section, Listener& listener) {
     section.require("address", "one address or a list of them, such as [\"0.0.0.0:25\", \"[::]:25\"]");
     const auto texts = section.texts("address");

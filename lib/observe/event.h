@@ -53,4 +53,16 @@ struct RecipientRecord {
   std::string status;        ///< "taken", "refused", "deferred", "deduplicated", "separated" (delivery/ledger.h)
 };
 
+/// One line a request to the policy host or for an ACME challenge.
+struct HttpRecord {
+  std::string id;            ///< of the connection
+  Endpoint peer;
+  std::string tls_version;   ///< empty: in clear
+  std::string sni;           ///< raw
+  std::string host;          ///< raw, as method and target
+  std::string method;
+  std::string target;
+  std::uint64_t status = 0;
+};
+
 }  // namespace postern::observe

@@ -155,6 +155,19 @@ std::string render(const RecipientRecord& record, LineFormat format, WallTime ti
   return std::move(fields).finish();
 }
 
+std::string render(const HttpRecord& record, LineFormat format, WallTime time) {
+  Fields fields("http", format, time);
+  fields.add("id", record.id);
+  fields.add("peer", record.peer.text());
+  fields.add("tls", record.tls_version.empty() ? "none" : record.tls_version);
+  fields.add("sni", record.sni);
+  fields.add("host", record.host);
+  fields.add("method", record.method);
+  fields.add("target", record.target);
+  fields.add("status", record.status);
+  return std::move(fields).finish();
+}
+
 std::string render(Level level, std::string_view message, LineFormat format, WallTime time) {
   // Whoever made the message escaped what it quotes: a backslash in it is one that stands for something.
   std::string safe;

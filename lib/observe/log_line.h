@@ -23,6 +23,7 @@ std::string_view to_string(Level level);
 /// One line without its LF, like the others.
 std::string render(const SessionRecord& record, LineFormat format, WallTime time);
 std::string render(const RecipientRecord& record, LineFormat format, WallTime time);
+std::string render(const HttpRecord& record, LineFormat format, WallTime time);
 
 /// Any other message of the daemon. Control characters and octets over 0x7e are escaped; backslashes, quotes and
 /// parentheses stay, since a message holds prose: the caller escapes what it quotes from the wire (base/text.h).

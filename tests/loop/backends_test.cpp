@@ -25,6 +25,7 @@ class Notes final : public Journal {
  public:
   void record(const observe::SessionRecord&) override {}
   void record(const observe::RecipientRecord&) override {}
+  void record(const observe::HttpRecord&) override {}
   void note(observe::Level, std::string_view message) override { lines.emplace_back(message); }
 
   bool has(std::string_view text) const {

@@ -30,10 +30,11 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"lib/http", {"lib/base"}},
       {"lib/mtasts", {"lib/http", "lib/tls", "lib/base"}},
       // The settings that config fills belong to the libraries that use them.
-      {"lib/config", {"lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/base"}},
+      {"lib/config", {"lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/mtasts", "lib/base"}},
       {"daemon/uv", {"lib/base"}},
       {"daemon/session",
-       {"daemon/uv", "lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/control", "lib/observe", "lib/base"}},
+       {"daemon/uv", "lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/http", "lib/mtasts",
+        "lib/control", "lib/observe", "lib/base"}},
       {"daemon/storage", {"lib/delivery", "lib/smtp", "lib/observe", "lib/base"}},
       {"daemon/app",
        {"daemon/session", "daemon/storage", "daemon/uv", "lib/config", "lib/certs", "lib/control", "lib/delivery", "lib/observe", "lib/smtp", "lib/base"}},

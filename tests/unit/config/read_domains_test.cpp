@@ -92,3 +92,39 @@ TEST_CASE("a postmaster whose mail has no way to go is warned of") {
         "p.toml:1:1: warning: postmaster: no [[domain]] is \"other.example\", so that mail to postmaster has no way to "
         "go\n");
 }
+
+TEST_CASE("MTA-STS policies: of one domain, shared by many, and filled for each") {
+  FakeWorld world;
+  world.files["d.txt"] = "one.example\ntwo.example\n";
+  const Parsed parsed = parse(std::string(minimal) +
+                                  "[[domain]]\nname = \"own.example\"\nmx = [\"mx.own.example\"]\nbackend = \"store\"\n"
+                                  "mta_sts = { mode = \"enforce\", max_age = \"1d\", mx = [\"*.own.example\"] }\n"
+                                  "[[domain]]\nfile = \"d.txt\"\nmx = \"mx.{domain}\"\nbackend = \"store\"\nmta_sts = {}\n"
+                                  "[[domain]]\nname = \"gone.example\"\nbackend = \"store\"\n"
+                                  "mta_sts = { mode = \"none\" }\n",
+                              world);
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  const mtasts::PolicyTable& policies = *parsed.config->run.policies;
+  CHECK(policies.size() == 4);
+  CHECK(mtasts::to_text(*policies.find(*DnsName::parse("own.example"))) ==
+        "version: STSv1\r\nmode: enforce\r\nmx: *.own.example\r\nmax_age: 86400\r\n");
+  CHECK(mtasts::to_text(*policies.find(*DnsName::parse("two.example"))) ==
+        "version: STSv1\r\nmode: testing\r\nmx: mx.two.example\r\nmax_age: 604800\r\n");
+  CHECK(policies.find(*DnsName::parse("gone.example"))->mode == mtasts::Mode::None);
+  CHECK(policies.find(*DnsName::parse("example.com")) == nullptr);
+  const auto declared = texts(parsed.config->run.certificates.declared);
+  CHECK(std::count(declared.begin(), declared.end(), "mta-sts.one.example") == 1);
+}
+
+TEST_CASE("wrong MTA-STS policies") {
+  const std::string head = std::string("[[domain]]\nbackend = \"store\"\n");
+  CHECK(complaints_after(head + "name = \"a.example\"\nmta_sts = { mode = \"enforce\" }\n").find(
+            "domain.mta_sts: a policy names the MX hosts") != std::string::npos);
+  CHECK(complaints_after(head + "name = \"a.example\"\nmx = \"mx.a.example\"\nmta_sts = { mode = \"strict\" }\n")
+            .find("domain.mta_sts.mode: expected ") != std::string::npos);
+  CHECK(complaints_after(head + "name = \"a.example\"\nmx = \"mx.a.example\"\nmta_sts = { max_age = \"2w\", mx = \"*.*.x\" }\n")
+            .find("domain.mta_sts.mx: expected host names") != std::string::npos);
+  CHECK(complaints_after(head + "name = \"*\"\nrelay_everything = true\nmx = \"mx.a.example\"\nmta_sts = {}\n")
+            .find("domain.mta_sts: \"*\" is no domain that could have a policy") != std::string::npos);
+}

@@ -92,3 +92,28 @@ TEST_CASE("a configuration without a listener") {
   CHECK(rendered(parse("listen = 7\n")).find("p.toml:1:10: listen: expected one or more sections [[listen]], found 7") !=
         std::string::npos);
 }
+
+TEST_CASE("listeners that speak HTTP") {
+  const Parsed parsed = parse(std::string(minimal) +
+                              "[[listen]]\naddress = \"[::]:443\"\nprotocol = \"mta-sts\"\ndefault_certificate = \"m\"\n"
+                              "[[listen]]\naddress = \"[::]:80\"\nprotocol = \"acme\"\nwebroot = \"acme\"\n");
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  const auto& listeners = parsed.config->run.listeners;
+  CHECK(listeners.at(1).protocol == ListenerProtocol::MtaSts);
+  CHECK(listeners.at(1).tls == ListenerTls::Implicit);
+  CHECK(listeners.at(2).protocol == ListenerProtocol::Acme);
+  CHECK(listeners.at(2).tls == ListenerTls::None);
+  CHECK(listeners.at(2).webroot == "acme");
+}
+
+TEST_CASE("listeners that cannot speak HTTP so") {
+  CHECK(complaints_after("[[listen]]\naddress = \"[::]:80\"\nprotocol = \"acme\"\n")
+            .find("listen.webroot: is missing") != std::string::npos);
+  CHECK(complaints_after("[[listen]]\naddress = \"[::]:443\"\nprotocol = \"mta-sts\"\n")
+            .find("listen.default_certificate: is missing") != std::string::npos);
+  CHECK(complaints_after("[[listen]]\naddress = \"[::]:80\"\nprotocol = \"acme\"\nwebroot = \"w\"\ntls = \"starttls\"\n")
+            .find("listen.tls: is for SMTP") != std::string::npos);
+  CHECK(complaints_after("[[listen]]\naddress = \"[::]:70\"\nprotocol = \"gopher\"\n")
+            .find("listen.protocol: expected ") != std::string::npos);
+}
