@@ -84,7 +84,8 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   trace.tls_cipher = record_.tls_cipher;
   trace.server_name = record_.sni;
   trace.time = uv::wall_time();
-  transaction_->begin_message(std::move(message), smtp::received_field(trace));
+  transaction_->begin_message(std::move(message), smtp::received_field(trace),
+                              smtp::AuthenticationResultsFilter(settings.listeners.at(listener_).hostnames()));
   smtp_->answer(event.number, smtp::replies::start_input, services_.loop.now());
 }
 
@@ -92,6 +93,7 @@ void Inbound::handle(const smtp::BodyChunk& event) { transaction_->append(event.
 
 void Inbound::handle(const smtp::MessageComplete& event) {
   record_.octets += event.octets;
+  transaction_->end_message();
   transaction_->message()->finish(
       [&directory = services_.directory, id = id_, number = event.number](const Result<void>& written) {
         if (Inbound* session = directory.find(id)) session->message_written(number, written);

@@ -40,6 +40,8 @@ struct ListenerSettings {
   std::string origin;   ///< where it stands in the configuration, for messages: "posternd.toml:12:1"
 
   const std::string& hostname_at(const IpAddress& local_address) const;
+  /// All the names that it goes by: whoever trusts one of them behind us trusts it wherever it came in.
+  std::vector<std::string> hostnames() const;
   const std::string& default_certificate_at(const IpAddress& local_address) const;
 };
 

@@ -35,15 +35,23 @@ std::optional<smtp::ForwardPath> Transaction::only_recipient() const {
   return recipients_.front().asked;
 }
 
-void Transaction::begin_message(std::shared_ptr<Message> message, std::string_view received_field) {
+void Transaction::begin_message(std::shared_ptr<Message> message, std::string_view received_field,
+                                smtp::AuthenticationResultsFilter claims) {
   message_ = std::move(message);
+  claims_ = std::move(claims);
   received_octets_ = received_field.size();
   message_->append(received_field);
 }
 
 void Transaction::append(std::string_view chunk) {
-  message_id_.receive(chunk);
-  message_->append(chunk);
+  for (auto piece = claims_->read(chunk); !piece.empty(); piece = claims_->read(chunk)) pass(piece);
+}
+
+void Transaction::end_message() { pass(claims_->finish()); }
+
+void Transaction::pass(std::string_view piece) {
+  message_id_.receive(piece);
+  message_->append(piece);
 }
 
 std::vector<Transaction::Part> Transaction::parts() const {

@@ -21,6 +21,7 @@
 #include "delivery/outcome.h"
 #include "delivery/plan.h"
 #include "observe/event.h"
+#include "smtp/authentication_results.h"
 #include "smtp/server_session.h"
 
 namespace postern::session {
@@ -56,8 +57,11 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   /// The message; null until begin_message().
   Message* message() const { return message_.get(); }
-  void begin_message(std::shared_ptr<Message> message, std::string_view received_field);
+  /// What is appended passes `claims` on its way into the message.
+  void begin_message(std::shared_ptr<Message> message, std::string_view received_field,
+                     smtp::AuthenticationResultsFilter claims);
   void append(std::string_view chunk);
+  void end_message();
 
   /// Hands the finished message to all backends in parallel, but for recipients of whom the ledger knows what became of
   /// them at an earlier try, and calls `done` with the one reply for the client (DESIGN section 3), once what the reply
@@ -96,6 +100,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   using Wanted = std::function<bool(std::size_t recipient, const smtp::Reply& reply)>;
 
   std::vector<Part> parts() const;
+  void pass(std::string_view piece);
   void deliver();
   void part_done(const Part& part, const Delivered& delivered);
   void all_done();
@@ -126,6 +131,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   Instant final_deadline_{};
   std::vector<Recipient> recipients_;
   std::shared_ptr<Message> message_;
+  std::optional<smtp::AuthenticationResultsFilter> claims_;
   std::size_t received_octets_ = 0;  // of message_, in front: our Received field
   delivery::MessageIdFinder message_id_;
   std::vector<delivery::RecipientOutcome> outcomes_;

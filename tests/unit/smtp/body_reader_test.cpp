@@ -190,3 +190,44 @@ TEST_CASE("in chunks dots are text, and the rule for lone CR, LF and NUL holds a
   CHECK(in_chunks(Smuggling::Reject, {"a\r"}) == bad(Fault::Smuggling));
   CHECK(in_chunks(Smuggling::Normalize, {"a\r", "b\n", "\nc\r", "\r", "\n"}) == good("a b\r\n\r\nc \r\n"));
 }
+
+namespace {
+
+constexpr BodyRules binary{Smuggling::Reject, 4000, 10, Framing::BinaryChunks};
+
+/// What comes of a binary message in chunks of `step` octets.
+Outcome read_binary(std::string_view bytes, std::size_t step) {
+  auto outcome = read_in_steps(binary, bytes, step);
+  BodyReader reader(binary);
+  for (; !bytes.empty(); bytes.remove_prefix(std::min(step, bytes.size()))) {
+    auto chunk = bytes.substr(0, step);
+    reader.read(chunk);
+    CHECK(chunk.empty());
+    reader.end_chunk(chunk);
+  }
+  CHECK(reader.finish_chunks().empty());
+  CHECK(reader.at_end());
+  if (!reader.fault()) CHECK(reader.octets() == outcome.text.size());
+  return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("a binary message is passed as it is (RFC 3030 3)") {
+  const std::string octets("A: b\r\n\r\n\0\r\r\n.\r\n\n.\n\r.\r\r\n.\r\n long line without end", 46);
+  for (const std::size_t step : {1u, 2u, 3u, 100u}) {
+    CHECK(read_binary(octets, step) == Outcome{octets, "", false, std::nullopt});
+  }
+}
+
+TEST_CASE("a binary message has its limits too") {
+  std::string hops;
+  for (std::size_t i = 0; i < hops_max; ++i) hops += "Received: x\r\n";
+  for (const std::size_t step : {1u, 2u, 3u, 100u, 4000u}) {
+    CHECK(read_binary(std::string(4000, 'x'), step).fault == std::nullopt);
+    CHECK(read_binary(std::string(4001, 'x'), step).fault == Fault::TooLarge);
+    CHECK(read_binary(hops + "\r\nReceived: x\r\n", step).fault == std::nullopt);
+    CHECK(read_binary(hops + "A: b\r\nrECEIVED: x\r\n", step).fault == Fault::TooManyHops);
+    CHECK(read_binary(hops + "Received\r\nX-Received: x\r\n", step).fault == std::nullopt);
+  }
+}
