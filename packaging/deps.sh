@@ -6,7 +6,8 @@
 #   sh packaging/deps.sh tests          to compile it and run every test
 #
 # With everything in place it asks nothing of apt and needs no privileges. Otherwise it says what it installs, and no
-# daemon is started by it: the tests start their own Dovecot, and of Postfix they use only the tools.
+# daemon is started by it: the tests start servers of their own. Exim cannot be installed beside Postfix: its program is
+# unpacked into a folder that only the tests know, and gets the user that it looks up by name.
 set -eu
 
 build="build-essential pkg-config meson ninja-build android-libboringssl-dev libuv1-dev libfmt-dev libtomlplusplus-dev
@@ -14,7 +15,9 @@ build="build-essential pkg-config meson ninja-build android-libboringssl-dev lib
   libsqlite3-dev"
 demo="openssl python3"
 tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
-  dovecot-lmtpd swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2"
+  dovecot-lmtpd swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2
+  libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0"  # the last five for Exim
+unpacked=/usr/local/lib/postern-tests
 
 case "${1-}" in
   build) wanted=$build ;;
@@ -30,17 +33,27 @@ installed() {
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+exim_is_missing() {
+  [ "$1" = tests ] || return 1
+  [ ! -x "$unpacked/exim4/usr/sbin/exim4" ] || ! id Debian-exim >/dev/null 2>&1
+}
+
 missing=
 for package in $wanted; do
   installed "$package" || missing="$missing $package"
 done
-if [ -z "$missing" ]; then
+unpack=
+if exim_is_missing "$1"; then
+  unpack=exim4-daemon-light
+fi
+if [ -z "$missing$unpack" ]; then
   echo "packages: all are installed"
   exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
-  echo "packages: missing:$missing" >&2
-  echo "packages: run this as root, or: apt-get install$missing" >&2
+  [ -z "$missing" ] || echo "packages: missing:$missing" >&2
+  [ -z "$unpack" ] || echo "packages: missing in $unpacked: $unpack" >&2
+  echo "packages: run this as root${missing:+, or: apt-get install$missing}" >&2
   exit 1
 fi
 
@@ -73,7 +86,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-echo "packages: installing with apt-get:$missing"
+echo "packages: installing with apt-get:$missing${unpack:+, unpacking: $unpack}"
 echo "packages: apt-get update"
 apt-get update -qq
 case "$missing " in
@@ -82,11 +95,24 @@ esac
 echo "packages: apt-get install"
 log=$(mktemp)
 # shellcheck disable=SC2086  # a list of names
-if ! apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 $missing >"$log" 2>&1; then
+if [ -n "$missing" ] && ! apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 $missing >"$log" 2>&1; then
   cat "$log" >&2
   echo "packages: apt-get failed; its output is above" >&2
   rm -f "$log"
   exit 1
+fi
+if [ -n "$unpack" ]; then
+  folder=$(mktemp -d)
+  if ! (cd "$folder" && apt-get download -qq -o Acquire::Retries=3 "$unpack" && mkdir -p "$unpacked/exim4" &&
+    dpkg-deb -x "$unpack"_*.deb "$unpacked/exim4") >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "packages: $unpack cannot be unpacked; the output is above" >&2
+    rm -rf "$log" "$folder"
+    exit 1
+  fi
+  rm -rf "$folder"
+  id Debian-exim >/dev/null 2>&1 ||
+    useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin Debian-exim
 fi
 rm -f "$log"
 echo "packages: done"

@@ -36,6 +36,7 @@ using DeliveryId = std::uint64_t;
 struct Delivered {
   std::vector<delivery::RecipientOutcome> outcomes;  ///< one for each recipient of the envelope, in its order
   std::string target;                                ///< the backend's name and the target that was used, for the log
+  bool more_may_come = false;  ///< the backend has the whole message and is still listened to: see Delivery::late
 };
 
 /// One message for one backend.

@@ -61,6 +61,7 @@ smtp::Extensions Inbound::extensions() const {
   offered.chunking = true;  // the text is the same as behind DATA, whatever the backend takes it by
   offered.limits = true;
   offered.smtputf8 = services_.backends.all_offer_smtputf8();
+  offered.prdr = true;  // whatever stands behind: it is we who join what backends say
   return offered;
 }
 
@@ -95,11 +96,7 @@ bool Inbound::handle_smtp_events() {
   return wants_input();
 }
 
-void Inbound::handle(const smtp::SessionClosing& event) {
-  // A client whose host is gone does not even reset the connection.
-  if (event.why == smtp::SessionClosing::Why::TimedOut) settle_reply(Received::Perhaps);
-  close_politely(std::string(smtp::to_string(event.why)));
-}
+void Inbound::handle(const smtp::SessionClosing& event) { close_politely(std::string(smtp::to_string(event.why))); }
 
 void Inbound::flush() {
   flush_replies();
@@ -159,8 +156,8 @@ void Inbound::on_drained() {
 
 void Inbound::on_end() {
   if (phase_ != Phase::Talking) return;
-  // Many clients close without a QUIT once they have their answer; those that lose it get a reset.
-  settle_reply(socket_->unsent() == 0 ? Received::Surely : Received::Perhaps);
+  // Many clients close without a QUIT once they have their answer.
+  settle_reply(socket_->acknowledged() ? Received::Surely : Received::Perhaps);
   peer_ended_ = true;
   if (stream_ && !stream_->established()) {
     record_handshake();
@@ -196,6 +193,7 @@ void Inbound::close_unless_awaiting_outcome() {
 
 void Inbound::close_politely(std::string outcome) {
   if (phase_ != Phase::Talking) return;
+  if (answered_ && socket_->acknowledged()) settle_reply(Received::Surely);  // our last words are not, yet
   flush_replies();
   if (stream_ && stream_->established()) stream_->close();
   flush_records();
@@ -211,7 +209,8 @@ void Inbound::close_now(std::string outcome) {
 void Inbound::end(std::string outcome) {
   phase_ = Phase::Closing;
   record_.outcome = std::move(outcome);
-  settle_reply(socket_->unsent() == 0 ? Received::Surely : Received::Perhaps);
+  settle_reply(socket_->acknowledged() ? Received::Surely : Received::Perhaps);
+  if (transaction_) transaction_->abandoned();
   transaction_.reset();
   timer_.stop();
 }

@@ -95,33 +95,37 @@ void Inbound::handle(const smtp::MessageComplete& event) {
   record_.octets += event.octets;
   transaction_->end_message();
   transaction_->message()->finish(
-      [&directory = services_.directory, id = id_, number = event.number](const Result<void>& written) {
-        if (Inbound* session = directory.find(id)) session->message_written(number, written);
+      [&directory = services_.directory, id = id_, number = event.number, form = event.form](const Result<void>& written) {
+        if (Inbound* session = directory.find(id)) session->message_written(number, form, written);
       });
 }
 
-void Inbound::message_written(smtp::EventNumber number, const Result<void>& written) {
+void Inbound::message_written(smtp::EventNumber number, smtp::OutcomeForm form, const Result<void>& written) {
   if (phase_ != Phase::Talking) return;
-  if (!written) return outcome_known(number, transaction_->fail_locally(written.error()));
-  transaction_->hand_off([&directory = services_.directory, &counters = services_.counters,
-                          &journal = services_.journal, id = id_,
-                          number](Transaction& transaction, const smtp::Reply& reply) {
-    if (reply.positive()) counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
+  if (!written) return outcome_known(number, {{}, transaction_->fail_locally(written.error())});
+  transaction_->hand_off(form, [&directory = services_.directory, &counters = services_.counters,
+                                &journal = services_.journal, id = id_,
+                                number](Transaction& transaction, const delivery::EachAndOverall& outcome) {
+    if (outcome.overall.positive()) counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
     Inbound* session = directory.find(id);
-    if (session != nullptr && session->phase_ == Phase::Talking) return session->outcome_known(number, reply);
+    if (session != nullptr && session->phase_ == Phase::Talking) return session->outcome_known(number, outcome);
     journal.note(observe::Level::Warning,
-                 transaction.id() + ": the client was gone before it could be told: " + reply.text);
+                 transaction.id() + ": the client was gone before it could be told: " + outcome.overall.text);
     transaction.untold();
   });
 }
 
-void Inbound::outcome_known(smtp::EventNumber number, const smtp::Reply& reply) {
-  if (reply.positive()) ++record_.messages;
+void Inbound::outcome_known(smtp::EventNumber number, const delivery::EachAndOverall& outcome) {
+  if (outcome.overall.positive()) ++record_.messages;
   settle_reply(Received::Surely);  // the one before, of a client that does not wait for replies
   answered_ = std::move(transaction_);
   // A client that ended its side before it was answered has as likely given up as it waits.
   if (peer_ended_) settle_reply(Received::Perhaps);
-  smtp_->answer(number, reply, services_.loop.now());
+  if (outcome.each.empty()) {
+    smtp_->answer(number, outcome.overall, services_.loop.now());
+  } else {
+    smtp_->answer_recipients(number, outcome.each, outcome.overall, services_.loop.now());
+  }
   pump();
   const bool holds_much = answered_ && answered_->message() != nullptr && answered_->message()->octets() > held_octets_max;
   if (holds_much && socket_->unsent() == 0) settle_reply(Received::Surely);

@@ -75,7 +75,7 @@ void OutboundDelivery::on_lost(const smtp::SessionFailed* failed) {
 
 void OutboundDelivery::conclude(const std::string& target, const smtp::Reply& otherwise) {
   if (connection_ != nullptr) known_ = connection_->session().replies_so_far();
-  Delivered delivered{{}, target};
+  Delivered delivered{{}, target, connection_ != nullptr && body_ == Body::Sent};
   for (std::size_t i = 0; i < envelope_.recipients.size(); ++i) {
     const auto& reply = i < known_.size() && known_[i] ? *known_[i] : otherwise;
     delivered.outcomes.push_back({delivery::status_of(reply), reply});

@@ -20,9 +20,8 @@ std::shared_ptr<Transaction> Transaction::make(const TransactionServices& servic
 }
 
 bool Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to) {
-  Recipient recipient{std::move(asked), std::move(backend), std::move(to)};
-  if (!admit(recipient)) return false;
-  recipients_.push_back(std::move(recipient));
+  if (!admit(asked)) return false;
+  recipients_.push_back({std::move(asked), std::move(backend), std::move(to)});
   return true;
 }
 
@@ -73,17 +72,16 @@ std::vector<Transaction::Part> Transaction::parts() const {
   return parts;
 }
 
-void Transaction::hand_off(std::function<void(Transaction&, const smtp::Reply&)> done) {
+void Transaction::hand_off(smtp::OutcomeForm form, Done done) {
+  form_ = form;
   done_ = std::move(done);
   final_deadline_ = services_.loop.now() + settings_->final_deadline;
   facts_.octets = message_->octets();
   facts_.message_id = message_id_.message_id();
   outcomes_.resize(recipients_.size());
-  if (std::none_of(recipients_.begin(), recipients_.end(), [](const Recipient& each) { return each.expected; })) {
-    return deliver();
-  }
+  if (!ledger_may_know_some()) return deliver();
   with_key([self = shared_from_this()](const Result<delivery::MessageKey>& key) {
-    if (!key) return self->answer(self->fail_locally(key.error()));
+    if (!key) return self->answer({{}, self->fail_locally(key.error())});
     self->look_up(*key);
     self->deliver();
   });
@@ -113,20 +111,30 @@ void Transaction::part_done(const Part& part, const Delivered& delivered) {
   for (std::size_t i = 0; i < part.members.size(); ++i) {
     const std::size_t recipient = part.members[i];
     outcomes_[recipient] = delivered.outcomes[part.path_of[i]];
+    recipients_[recipient].awaited =
+        delivered.more_may_come && outcomes_[recipient].status == delivery::RecipientOutcome::Status::Deferred;
     log(recipients_[recipient].asked, delivered.target, outcomes_[recipient]);
   }
   if (--parts_open_ == 0) all_done();
 }
 
 void Transaction::all_done() {
-  auto reply = delivery::join(outcomes_, facts_.transaction);
-  if (delivery::mixed(outcomes_)) return record_then_answer(std::move(reply));
-  answer(std::move(reply));
+  const bool awaited = std::any_of(recipients_.begin(), recipients_.end(), [](const auto& each) { return each.awaited; });
+  const bool one_for_all = form_ == smtp::OutcomeForm::One;
+  if (awaited || (one_for_all && delivery::mixed(outcomes_))) return record_then_answer();
+  answer_from_outcomes();
 }
 
-void Transaction::answer(smtp::Reply reply) {
-  reply_ = std::move(reply);
-  if (const auto done = std::exchange(done_, nullptr)) done(*this, *reply_);
+void Transaction::answer_from_outcomes() {
+  if (form_ == smtp::OutcomeForm::One) return answer({{}, delivery::join(outcomes_, facts_.transaction)});
+  answer(delivery::answer_each(outcomes_, facts_.transaction));
+}
+
+void Transaction::answer(const delivery::EachAndOverall& reply) {
+  const auto self = shared_from_this();  // the answer may be the end of all who hold us
+  reply_ = reply.overall;
+  if (const auto done = std::exchange(done_, nullptr)) done(*this, reply);
+  release([](const Recipient& recipient) { return !recipient.awaited; });
 }
 
 void Transaction::refuse_message(const smtp::Reply& reply) {

@@ -41,6 +41,10 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
                                            std::shared_ptr<const RunSettings> settings, smtp::ReversePath from,
                                            smtp::MailParameters parameters, observe::RecipientRecord facts);
 
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
   const std::string& id() const { return facts_.transaction; }
   const RunSettings& settings() const { return *settings_; }
   const smtp::MailParameters& parameters() const { return parameters_; }
@@ -64,9 +68,13 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   void end_message();
 
   /// Hands the finished message to all backends in parallel, but for recipients of whom the ledger knows what became of
-  /// them at an earlier try, and calls `done` with the one reply for the client (DESIGN section 3), once what the reply
-  /// relies on is on disk. Also logs one line a recipient.
-  void hand_off(std::function<void(Transaction&, const smtp::Reply&)> done);
+  /// them at an earlier try, and calls `done` with the reply for the client (DESIGN section 3), and with one for
+  /// each recipient if `form` asks for it, once what the reply relies on is on disk. Also logs one line a recipient.
+  using Done = std::function<void(Transaction&, const delivery::EachAndOverall&)>;
+  void hand_off(smtp::OutcomeForm form, Done done);
+
+  /// The client is gone, and nobody will hear the answer: should it come again before there is one, it has to wait.
+  void abandoned();
 
   /// The client has had the reply: entries of the ledger that it was made of have done their work.
   void told();
@@ -87,8 +95,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
     smtp::ForwardPath asked;
     std::string backend;
     smtp::ForwardPath to;
-    bool expected = false;  // the ledger knew sender and recipient at RCPT: perhaps of this message
-    bool known = false;     // of this message: what became of the recipient was not asked of a backend
+    bool known = false;    // what became of it is from the ledger: no backend is asked
+    bool awaited = false;  // the answer was given, and the backend may still say something else
+    bool held = false;     // in the ledger, by us
   };
   struct Part {  // of the hand-off: one backend
     std::string backend;
@@ -104,7 +113,8 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   void deliver();
   void part_done(const Part& part, const Delivered& delivered);
   void all_done();
-  void answer(smtp::Reply reply);
+  void answer_from_outcomes();
+  void answer(const delivery::EachAndOverall& reply);
   void log(const smtp::ForwardPath& asked, const std::string& backend, const delivery::RecipientOutcome& outcome,
            std::string_view status);
   void log(const smtp::ForwardPath& asked, const std::string& backend, const delivery::RecipientOutcome& outcome) {
@@ -112,13 +122,18 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   }
 
   // The ledger (transaction_ledger.cpp).
-  bool admit(Recipient& recipient);
+  bool admit(const smtp::ForwardPath& asked);
+  delivery::EnvelopeKey envelope(const smtp::ForwardPath& asked);
+  bool ledger_may_know_some();
   const std::string& sender();
   void with_key(Then then);
   void look_up(const delivery::MessageKey& key);
+  delivery::LedgerEntry entry(const Recipient& recipient, const delivery::MessageKey& key);
   std::vector<delivery::LedgerEntry> entries(const delivery::MessageKey& key, const Wanted& wanted);
   void record_quietly(const delivery::MessageKey& key, const Wanted& wanted);
-  void record_then_answer(smtp::Reply reply);
+  void hold(const delivery::MessageKey& key, bool (*wanted)(const Recipient&));
+  void release(bool (*wanted)(const Recipient&));
+  void record_then_answer();
   void recorded(const Result<void>& result);
   void part_late(const Part& part, const Delivered& delivered);
 
@@ -136,15 +151,16 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   delivery::MessageIdFinder message_id_;
   std::vector<delivery::RecipientOutcome> outcomes_;
   std::size_t parts_open_ = 0;
-  std::function<void(Transaction&, const smtp::Reply&)> done_;
-  std::optional<smtp::Reply> reply_;  // once it was given to done_
+  smtp::OutcomeForm form_ = smtp::OutcomeForm::One;
+  Done done_;
+  std::optional<smtp::Reply> reply_;  // the overall one, once it was given to done_
 
   delivery::Separation separation_;
   std::string sender_;                                // canonical; made when it is asked for
   std::optional<Result<delivery::MessageKey>> key_;
   std::vector<Then> waiting_for_key_;
-  std::optional<smtp::Reply> reply_when_recorded_;
-  std::unique_ptr<uv::Timer> record_timer_;
+  bool recording_ = false;
+  std::unique_ptr<uv::Timer> record_timer_;  // while the disk is waited for
 };
 
 }  // namespace postern::session

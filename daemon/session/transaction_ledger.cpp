@@ -26,18 +26,28 @@ const std::string& Transaction::sender() {
   return sender_;
 }
 
-bool Transaction::admit(Recipient& recipient) {
+delivery::EnvelopeKey Transaction::envelope(const smtp::ForwardPath& asked) {
+  return delivery::envelope_key(services_.ledger.secret(), sender(), asked);
+}
+
+bool Transaction::admit(const smtp::ForwardPath& asked) {
   delivery::Ledger& ledger = services_.ledger;
+  if (parameters_.prdr) return true;
   if (ledger.empty()) return separation_.admit(delivery::Lane::Open);
-  const auto same = std::find_if(recipients_.begin(), recipients_.end(),
-                                 [&](const Recipient& other) { return other.asked == recipient.asked; });
-  const auto envelope = delivery::envelope_key(ledger.secret(), sender(), recipient.asked);
-  recipient.expected = ledger.knows(envelope);
-  if (same != recipients_.end() || separation_.admit(ledger.lane(envelope))) return true;
+  // Who is named twice gets one copy, whatever the lane.
+  const bool again = std::any_of(recipients_.begin(), recipients_.end(),
+                                 [&](const Recipient& other) { return other.asked == asked; });
+  if (again || separation_.admit(ledger.lane(envelope(asked)))) return true;
   ledger.count(delivery::LedgerUse::Separated);
   const smtp::Reply reply = smtp::replies::another_transaction;
-  log(recipient.asked, in_the_ledger, {delivery::status_of(reply), reply}, "separated");
+  log(asked, in_the_ledger, {delivery::status_of(reply), reply}, "separated");
   return false;
+}
+
+bool Transaction::ledger_may_know_some() {
+  return !services_.ledger.empty() &&
+         std::any_of(recipients_.begin(), recipients_.end(),
+                     [this](const Recipient& each) { return services_.ledger.knows(envelope(each.asked)); });
 }
 
 /// Reads the message only when somebody asks: while no outcome is mixed, nobody does.
@@ -59,15 +69,25 @@ void Transaction::look_up(const delivery::MessageKey& key) {
   delivery::Ledger& ledger = services_.ledger;
   for (std::size_t i = 0; i < recipients_.size(); ++i) {
     Recipient& recipient = recipients_[i];
-    if (!recipient.expected) continue;
-    const auto entry = ledger.find(delivery::envelope_key(ledger.secret(), sender(), recipient.asked), key);
-    if (!entry) continue;
+    const auto asked = envelope(recipient.asked);
+    const auto entry = ledger.find(asked, key);
+    if (!entry && !ledger.held(asked, key)) continue;
     recipient.known = true;
+    if (!entry) {
+      const smtp::Reply wait = smtp::replies::still_being_delivered;
+      outcomes_[i] = {delivery::status_of(wait), wait};
+      log(recipient.asked, in_the_ledger, outcomes_[i]);
+      continue;
+    }
     const smtp::Reply reply = entry->refusal ? *entry->refusal : smtp::Reply(smtp::replies::taken_before);
     outcomes_[i] = {delivery::status_of(reply), reply};
     ledger.count(entry->refusal ? delivery::LedgerUse::Refused : delivery::LedgerUse::Deduplicated);
     log(recipient.asked, in_the_ledger, outcomes_[i], entry->refusal ? "refused" : "deduplicated");
   }
+}
+
+delivery::LedgerEntry Transaction::entry(const Recipient& recipient, const delivery::MessageKey& key) {
+  return {envelope(recipient.asked), key, std::nullopt};
 }
 
 /// `wanted` says of which recipients, by their outcome. What came from the ledger is there already.
@@ -76,20 +96,55 @@ std::vector<delivery::LedgerEntry> Transaction::entries(const delivery::MessageK
   for (std::size_t i = 0; i < recipients_.size(); ++i) {
     const smtp::Reply& reply = outcomes_[i].reply;
     if (recipients_[i].known || !wanted(i, reply)) continue;
-    made.push_back({delivery::envelope_key(services_.ledger.secret(), sender(), recipients_[i].asked), key,
-                    reply.permanent() ? std::optional(reply) : std::nullopt});
+    made.push_back(entry(recipients_[i], key));
+    if (reply.permanent()) made.back().refusal = reply;
   }
   return made;
 }
 
-void Transaction::record_then_answer(smtp::Reply reply) {
-  reply_when_recorded_ = std::move(reply);
+void Transaction::hold(const delivery::MessageKey& key, bool (*wanted)(const Recipient&)) {
+  std::vector<delivery::LedgerEntry> made;
+  for (Recipient& recipient : recipients_) {
+    if (recipient.known || recipient.held || !wanted(recipient)) continue;
+    recipient.held = true;
+    made.push_back(entry(recipient, key));
+  }
+  if (!made.empty()) services_.ledger.hold(made);
+}
+
+void Transaction::release(bool (*wanted)(const Recipient&)) {
+  std::vector<delivery::LedgerEntry> made;
+  for (Recipient& recipient : recipients_) {
+    if (!recipient.held || !wanted(recipient)) continue;
+    recipient.held = false;
+    made.push_back(entry(recipient, **key_));
+  }
+  if (!made.empty()) services_.ledger.release(made);
+}
+
+Transaction::~Transaction() {
+  release([](const Recipient&) { return true; });
+}
+
+void Transaction::abandoned() {
+  if (!done_) return;
+  with_key([self = shared_from_this()](const Result<delivery::MessageKey>& key) {
+    if (key && self->done_) self->hold(*key, [](const Recipient&) { return true; });
+  });
+}
+
+void Transaction::record_then_answer() {
+  recording_ = true;
   record_timer_ = std::make_unique<uv::Timer>(
       services_.loop, [this] { recorded(fail("the disk has not answered in {}", readable(record_within))); });
   record_timer_->start_at(services_.loop.now() + record_within);
   with_key([self = shared_from_this()](const Result<delivery::MessageKey>& key) {
     if (!key) return self->recorded(fail_with(key.error()));
-    auto made = self->entries(*key, [](std::size_t, const smtp::Reply& each) { return has_its_answer(each); });
+    self->hold(*key, [](const Recipient& recipient) { return recipient.awaited; });
+    std::vector<delivery::LedgerEntry> made;
+    if (self->form_ == smtp::OutcomeForm::One && delivery::mixed(self->outcomes_)) {
+      made = self->entries(*key, [](std::size_t, const smtp::Reply& each) { return has_its_answer(each); });
+    }
     if (made.empty()) return self->recorded({});  // all that differs is in the ledger already
     // Not the transaction itself: the ledger's thread must not be the one that frees it.
     self->services_.ledger.record(
@@ -108,50 +163,51 @@ void Transaction::record_quietly(const delivery::MessageKey& key, const Wanted& 
 }
 
 void Transaction::recorded(const Result<void>& result) {
-  const auto self = shared_from_this();  // the answer may be the end of all who hold us
   record_timer_.reset();
-  if (!reply_when_recorded_) return;
+  if (!std::exchange(recording_, false)) return;
   if (!result) {
     services_.journal.note(observe::Level::Error,
                            fmt::format("{}: its mixed outcome is not safe on disk: {}; if posternd ends before it is, "
                                        "recipients may get the message twice",
                                        facts_.transaction, result.error().text));
   }
-  auto reply = std::move(*reply_when_recorded_);
-  reply_when_recorded_.reset();
-  answer(std::move(reply));
+  answer_from_outcomes();
 }
 
 void Transaction::part_late(const Part& part, const Delivered& delivered) {
   std::vector<std::size_t> changed;
   for (std::size_t i = 0; i < part.members.size(); ++i) {
     const auto& outcome = delivered.outcomes[part.path_of[i]];
+    recipients_[part.members[i]].awaited = false;
     auto& before = outcomes_[part.members[i]];
     if (outcome.status == before.status) continue;
     before = outcome;
     changed.push_back(part.members[i]);
     log(recipients_[part.members[i]].asked, delivered.target, outcome);
   }
-  if (changed.empty()) return;
   with_key([self = shared_from_this(), changed](const Result<delivery::MessageKey>& key) {
-    if (key) self->record_quietly(*key, [&](std::size_t recipient, const smtp::Reply& reply) {
+    if (!key) return;
+    self->record_quietly(*key, [&](std::size_t recipient, const smtp::Reply& reply) {
       return has_its_answer(reply) && std::find(changed.begin(), changed.end(), recipient) != changed.end();
     });
+    self->release([](const Recipient& recipient) { return !recipient.awaited; });
   });
 }
 
 void Transaction::told() {
-  if (!reply_ || !has_its_answer(*reply_) || !key_ || !*key_) return;
+  const bool final = reply_ && (form_ != smtp::OutcomeForm::One || has_its_answer(*reply_));
+  if (!final || !key_ || !*key_) return;
   std::vector<delivery::LedgerEntry> done;
-  for (const Recipient& recipient : recipients_) {
-    if (!recipient.known) continue;
-    done.push_back({delivery::envelope_key(services_.ledger.secret(), sender(), recipient.asked), **key_, std::nullopt});
+  for (std::size_t i = 0; i < recipients_.size(); ++i) {
+    // Not those that an earlier try still holds: its answer is to come.
+    if (recipients_[i].known && has_its_answer(outcomes_[i].reply)) done.push_back(entry(recipients_[i], **key_));
   }
   if (!done.empty()) services_.ledger.consume(done);
 }
 
 void Transaction::untold() {
-  if (!reply_ || !reply_->positive()) return;
+  const bool some_taken = reply_ && (form_ != smtp::OutcomeForm::One || reply_->positive());
+  if (!some_taken) return;
   with_key([self = shared_from_this()](const Result<delivery::MessageKey>& key) {
     if (key) self->record_quietly(*key, [](std::size_t, const smtp::Reply& reply) { return reply.positive(); });
   });

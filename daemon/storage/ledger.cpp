@@ -71,7 +71,7 @@ void StoredLedger::stop() {
 
 // --- asking ---
 
-void StoredLedger::note_size() const { size_.store(index_.size(), std::memory_order_relaxed); }
+void StoredLedger::note_size() const { size_.store(index_.size() + held_.size(), std::memory_order_relaxed); }
 
 void StoredLedger::forget_expired() const {
   if (index_.expire(now()) > 0) expired_ = true;
@@ -87,7 +87,7 @@ delivery::Lane StoredLedger::lane(const delivery::EnvelopeKey& envelope) const {
 bool StoredLedger::knows(const delivery::EnvelopeKey& envelope) const {
   const std::lock_guard lock(mutex_);
   forget_expired();
-  return index_.knows(envelope);
+  return index_.knows(envelope) || held_.contains(envelope);
 }
 
 std::optional<delivery::LedgerEntry> StoredLedger::find(const delivery::EnvelopeKey& envelope,
@@ -141,6 +141,34 @@ void StoredLedger::record(std::vector<delivery::LedgerEntry> entries, Done done)
   }
   changed_.notify_all();
   if (done) done(fail("{}", queue_full));
+}
+
+void StoredLedger::hold(const std::vector<delivery::LedgerEntry>& entries) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& entry : entries) held_.emplace(entry.envelope, entry.message);
+  note_size();
+}
+
+void StoredLedger::release(const std::vector<delivery::LedgerEntry>& entries) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& entry : entries) {
+    const auto [begin, end] = held_.equal_range(entry.envelope);
+    for (auto each = begin; each != end; ++each) {
+      if (each->second != entry.message) continue;
+      held_.erase(each);
+      break;
+    }
+  }
+  note_size();
+}
+
+bool StoredLedger::held(const delivery::EnvelopeKey& envelope, const delivery::MessageKey& message) const {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = held_.equal_range(envelope);
+  for (auto each = begin; each != end; ++each) {
+    if (each->second == message) return true;
+  }
+  return false;
 }
 
 void StoredLedger::consume(const std::vector<delivery::LedgerEntry>& entries) {

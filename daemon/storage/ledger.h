@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -53,6 +54,9 @@ class StoredLedger final : public delivery::Ledger {
   std::optional<delivery::LedgerEntry> find(const delivery::EnvelopeKey& envelope,
                                             const delivery::MessageKey& message) const override;
   void record(std::vector<delivery::LedgerEntry> entries, std::function<void(Result<void>)> done) override;
+  void hold(const std::vector<delivery::LedgerEntry>& entries) override;
+  void release(const std::vector<delivery::LedgerEntry>& entries) override;
+  bool held(const delivery::EnvelopeKey& envelope, const delivery::MessageKey& message) const override;
   void consume(const std::vector<delivery::LedgerEntry>& entries) override;
   void count(delivery::LedgerUse use) override;
   delivery::LedgerCounts counts() const override;
@@ -83,7 +87,8 @@ class StoredLedger final : public delivery::Ledger {
   std::condition_variable changed_;
   delivery::LedgerSettings settings_;
   mutable delivery::LedgerIndex index_;
-  mutable std::atomic<std::size_t> size_{0};
+  std::multimap<delivery::EnvelopeKey, delivery::MessageKey> held_;
+  mutable std::atomic<std::size_t> size_{0};  // of both
   mutable bool expired_ = false;  // since the last write
   delivery::LedgerCounts counts_;
   Waiting waiting_;

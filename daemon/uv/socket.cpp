@@ -2,6 +2,8 @@
 // only a busy one needs, a write request or a timer, is made when it is needed.
 #include "daemon/uv/socket.h"
 
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -337,6 +339,14 @@ class TcpSocket final : public StreamSocket {
   Endpoint peer() const override { return peer_; }
   Endpoint local() const override { return local_; }
 
+  bool acknowledged() const override {
+    int in_flight = 0;
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    return unsent() == 0 && ::ioctl(descriptor(), SIOCOUTQ, &in_flight) == 0 && in_flight == 0 &&
+           ::getsockopt(descriptor(), IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state != TCP_CLOSE;
+  }
+
  private:
   void know_local_address() override { local_ = from_kernel(local_address(descriptor()).get()); }
   uv_stream_t* stream() override { return reinterpret_cast<uv_stream_t*>(&tcp_); }
@@ -367,6 +377,7 @@ class UnixSocket final : public StreamSocket {
     uv_pipe_connect(new_request(), &pipe_, path.c_str(), connected_callback);
   }
 
+  bool acknowledged() const override { return unsent() == 0; }
   Endpoint peer() const override { return {}; }
   Endpoint local() const override { return {}; }
 

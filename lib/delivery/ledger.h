@@ -38,6 +38,10 @@
 // and a final 250 that could not be written to the client. A sender with PRDR takes a reply for each recipient: nothing
 // of its outcome is mixed, and its recipients are not separated.
 //
+// While such an answer is still awaited, or the connection of a sender broke and its message is still being handed off,
+// the recipient is held: the same message gets `451` for it, without another delivery, until that is over. Holds are in
+// memory only, and end with the hand-off.
+//
 // What it cannot know: what a backend did whose connection broke between its delivery and its answer. The sender is told
 // 451, and the recipient may get the message twice; never not at all.
 //
@@ -104,13 +108,13 @@ class Ledger {
  public:
   virtual ~Ledger() = default;
 
-  /// No entry for anybody: nothing else need be asked, and no key be made.
+  /// No entry and no hold for anybody: nothing else need be asked, and no key be made.
   virtual bool empty() const = 0;
 
   virtual const LedgerSecret& secret() const = 0;
 
   virtual Lane lane(const EnvelopeKey& envelope) const = 0;
-  /// Whether there is an entry for this envelope, of whatever message.
+  /// Whether there is an entry or a hold for this envelope, of whatever message.
   virtual bool knows(const EnvelopeKey& envelope) const = 0;
   virtual std::optional<LedgerEntry> find(const EnvelopeKey& envelope, const MessageKey& message) const = 0;
 
@@ -118,6 +122,12 @@ class Ledger {
   /// could not: then it holds until the process ends, and the log says so. An entry of the same message and recipient
   /// is replaced. `done` may be null.
   virtual void record(std::vector<LedgerEntry> entries, std::function<void(Result<void>)> done) = 0;
+
+  /// What becomes of these recipients is being found out: nobody else should deliver to them meanwhile. As often as
+  /// held they must be released; refusals are not looked at.
+  virtual void hold(const std::vector<LedgerEntry>& entries) = 0;
+  virtual void release(const std::vector<LedgerEntry>& entries) = 0;
+  virtual bool held(const EnvelopeKey& envelope, const MessageKey& message) const = 0;
 
   /// The sender has had its final answer. Entries that are not there are no error; refusals are not looked at.
   virtual void consume(const std::vector<LedgerEntry>& entries) = 0;

@@ -108,6 +108,7 @@ inline constexpr NamedReply another_transaction{450, "4.5.3", "Send this recipie
 inline constexpr NamedReply backend_unreachable{451, "4.4.1", "The mail store does not answer, try again later"};
 inline constexpr NamedReply backend_lost{451, "4.4.2", "The connection to the mail store was lost, try again later"};
 inline constexpr NamedReply backend_busy{451, "4.3.2", "The mail store is busy, try again later"};
+inline constexpr NamedReply still_being_delivered{451, "4.4.5", "An earlier try is still being delivered, try again later"};
 inline constexpr NamedReply some_recipients_failed{451, "4.5.3", "Not every recipient could be served, try again later"};
 inline constexpr NamedReply storage_full{452, "4.3.1", "No room for messages at the moment, try again later"};
 inline constexpr NamedReply local_error{451, "4.3.0", "Local error, try again later"};

@@ -81,6 +81,23 @@ TEST_CASE("entries survive the process, and are gone once consumed") {
   CHECK(setup.notes.empty());
 }
 
+TEST_CASE("a hold lasts until it is released as often as it was taken") {
+  Setup setup;
+  setup.open();
+  setup.ledger->hold({served(1), served(1), served(2)});
+  CHECK(!setup.ledger->empty());
+  CHECK(setup.ledger->counts().entries == 0);
+  CHECK(setup.ledger->knows(served(1).envelope));
+  CHECK(setup.ledger->lane(served(1).envelope) == Lane::Open);
+  CHECK(setup.ledger->held(served(1).envelope, served(1).message));
+  CHECK(!setup.ledger->held(served(1).envelope, served(2).message));
+  setup.ledger->release({served(1), served(2), served(3)});
+  CHECK(setup.ledger->held(served(1).envelope, served(1).message));
+  setup.ledger->release({served(1)});
+  CHECK(!setup.ledger->held(served(1).envelope, served(1).message));
+  CHECK(setup.ledger->empty());
+}
+
 TEST_CASE("the number of entries is bounded, in memory and on disk") {
   Setup setup;
   setup.open(setup.options({std::chrono::hours(1), 3}));

@@ -189,6 +189,15 @@ TEST_CASE("a reset is a failure, not an end, and names the peer") {
   CHECK(pair.here().failure == name + ": connection reset by peer");
 }
 
+TEST_CASE("what the peer's host has is acknowledged, and nothing is once it has reset the connection") {
+  Pair pair;
+  CHECK(pair.here().socket->acknowledged());
+  pair.here().socket->send("a reply");
+  CHECK(pair.until([&] { return pair.client.received == "a reply" && pair.here().socket->acknowledged(); }));
+  pair.client.socket->reset();
+  CHECK(pair.until([&] { return !pair.here().socket->acknowledged(); }));
+}
+
 TEST_CASE("a refused connection fails, after the call") {
   Loop loop;
   Endpoint nobody;

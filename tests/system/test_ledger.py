@@ -3,13 +3,15 @@
 Whatever happens, in the end every recipient has the message once, or its author has exactly one refusal for it.
 """
 
+import socket
 import sqlite3
 import stat
+import struct
 import threading
 
 import pytest
 
-from harness.dialogue import Closed
+from harness.dialogue import Closed, tls_context
 from harness.messages import message
 from harness.scripted_lmtp import Step, at, close
 from harness.wait import LIMIT, eventually
@@ -201,9 +203,87 @@ def test_a_late_answer_reaches_the_ledger(posternd, scripted):
     settled(server)
 
 
+def test_nobody_gets_it_twice_while_an_answer_is_awaited(posternd, scripted):
+    release = threading.Event()
+
+    def hold(_connection, step):
+        if step is Step.NEXT_REPLY:
+            assert release.wait(LIMIT)
+    backend = scripted(script=hold)
+    server = posternd(backend.target, timeouts={"final": "1s"})
+    octets = message("still awaited")
+    assert attempt(server, [ONE, TWO], octets)[2].code == 451
+    accepted, _, final = attempt(server, [ONE, TWO, THREE], octets)
+    assert accepted == [ONE, TWO, THREE] and final.code == 451
+    assert len(backend.deliveries) == 2 and backend.deliveries[1].recipients == [THREE]
+    server.wait_for_record("recipient", to=f"<{TWO}>", status="deferred", backend="ledger")
+    release.set()
+    server.wait_for_record("recipient", to=f"<{TWO}>", status="taken")
+    eventually(lambda: attempt(server, [ONE, TWO, THREE], octets)[2].code == 250, "all are served")
+    assert all(len(backend.taken(person)) == 1 for person in (ONE, TWO, THREE))
+    settled(server)
+
+
+def test_a_client_that_comes_again_while_its_first_try_is_under_way_waits(posternd, scripted):
+    reached, release = threading.Event(), threading.Event()
+
+    def hold(_connection, step):
+        if step is Step.AFTER_DOT:
+            reached.set()
+            assert release.wait(LIMIT)
+    backend = scripted(script=hold)
+    server = posternd(backend.target)
+    octets = message("impatient")
+    with server.greeted() as client:
+        client.envelope(SENDER, ONE)
+        client.expect(354, "DATA")
+        client.send(octets + b".\r\n")
+        assert reached.wait(LIMIT)
+        # Not in order: so that it is seen while the backend still thinks.
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    eventually(lambda: server.records("session", messages=0), "the first session has ended")
+    final = attempt(server, [ONE], octets)[2]
+    assert final.code == 451 and final.enhanced == "4.4.5", final
+    release.set()
+    eventually(lambda: attempt(server, [ONE], octets)[2].code == 250, "it is served")
+    assert len(backend.deliveries) == 1
+    settled(server)
+
+
+def test_a_sender_with_prdr_is_told_of_each_and_the_ledger_of_nothing(posternd, scripted):
+    backend = scripted()
+    backend.final_replies.update({TWO: OVER_QUOTA, THREE: "450 4.2.1 not now"})
+    server = posternd(backend.target)
+    with server.greeted() as client:
+        client.envelope(SENDER, ONE, TWO, THREE, parameters=" PRDR")
+        client.expect(354, "DATA")
+        client.send(message("to each his own") + b".\r\n")
+        replies = client.replies(5)
+        assert [reply.code for reply in replies] == [353, 250, 552, 451, 250]
+        assert replies[2].enhanced == "5.2.2"
+        client.expect(221, "QUIT")
+    assert server.status()["ledger"]["recorded"] == 0
+
+
+def test_what_the_ledger_knows_is_told_to_a_sender_with_prdr_too(posternd, scripted):
+    backend = scripted()
+    backend.final_replies.update({TWO: OVER_QUOTA, THREE: "450 4.2.1 not now"})
+    server = posternd(backend.target)
+    octets = message("from one form to the other")
+    assert attempt(server, [ONE, TWO, THREE], octets)[2].code == 451
+    backend.final_replies.clear()
+    with server.greeted() as client:
+        client.envelope(SENDER, ONE, TWO, THREE, parameters=" PRDR")
+        client.expect(354, "DATA")
+        client.send(octets + b".\r\n")
+        assert [reply.code for reply in client.replies(5)] == [353, 250, 552, 250, 250]
+        client.expect(221, "QUIT")
+    assert [len(backend.taken(person)) for person in (ONE, TWO, THREE)] == [1, 0, 1]
+    settled(server)
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["clear", "TLS"])
 def test_a_250_that_nobody_heard_is_remembered(posternd, scripted, tls):
-    from harness.dialogue import tls_context
     reached, release = threading.Event(), threading.Event()
 
     def hold(_connection, step):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from harness.messages import message
-from harness.senders import Exim, Postfix
+from harness.senders import Exim, EximWithPrdr, Postfix
 from harness.wait import eventually
 
 AUTHOR = "author@elsewhere.test"
@@ -37,7 +37,7 @@ def mixtures():
             yield [(fate, copy) for fate in chosen for copy in range(2 if size == 2 else 1)]
 
 
-@pytest.fixture(params=[Postfix, Exim], ids=lambda kind: kind.__name__)
+@pytest.fixture(params=[Postfix, Exim, EximWithPrdr], ids=lambda kind: kind.__name__)
 def sender(request, folder, scripted):
     """Makes the sender: sender(server). `authors` is the author's mailbox."""
     made = []
@@ -76,14 +76,12 @@ def test_every_mixed_outcome_converges(posternd, scripted, sender):
         everybody += people
         mta.submit(AUTHOR, people, message(f"mixture {number}"))
     # The deferred stay so until every message has been tried twice.
-    tried = {}
+    deferred = {person for person in everybody if person.startswith("late-")}
 
     def all_tried_twice():
-        tried.clear()
-        for record in server.records("recipient"):
-            tried.setdefault(record.get("message_id"), set()).add(record["id"])
-        return all(len(tried.get(f"<mixture-{n}@elsewhere.test>", ())) >= 2 for n in range(number + 1))
-    eventually(all_tried_twice, lambda: f"every message was tried twice: {tried}\n{mta.log()}")
+        tried = [record["to"].strip("<>") for record in server.records("recipient", status="deferred")]
+        return all(tried.count(person) >= 2 for person in deferred)
+    eventually(all_tried_twice, lambda: f"every deferred recipient was tried twice; the sender's log:\n{mta.log()}")
     fates.deferring = False
     eventually(lambda: not mta.queued(), lambda: f"the sender's queue is empty; its log:\n{mta.log()}")
     bounces = bounced(mta.authors)
@@ -93,5 +91,9 @@ def test_every_mixed_outcome_converges(posternd, scripted, sender):
         assert (has, bounces.get(person, 0)) == expected, (person, has, bounces, mta.log())
     assert len(bounces) == sum("refuse-" in person for person in everybody)
     counts = server.status()["ledger"]
-    assert counts["deduplicated"] and counts["refused"] and counts["separated"]
+    if isinstance(mta, EximWithPrdr):
+        # On a connection that it goes on with for another message, Exim 4.96 may forget that PRDR was offered.
+        assert re.search(r"\*\* refuse-\S+ .*PRDR error after DATA: 552 5\.2\.2 over quota", mta.log())
+    else:
+        assert counts["deduplicated"] and counts["refused"] and counts["separated"]
     eventually(lambda: not server.status()["ledger"]["entries"], lambda: f"nothing is left: {server.status()['ledger']}")

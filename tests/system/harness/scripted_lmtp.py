@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import threading
+import time
 
 from .wait import LIMIT
 
@@ -106,6 +107,7 @@ class Delivery:
     recipients: list
     wire: bytes
     replies: dict = dataclasses.field(default_factory=dict)
+    at: float = dataclasses.field(default_factory=time.time)
     mail: str = ""             # the MAIL command
     rcpt: list = dataclasses.field(default_factory=list)  # the RCPT commands that were accepted
     client: str = ""           # what the last XCLIENT or XFORWARD said

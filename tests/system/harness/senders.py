@@ -66,6 +66,7 @@ class Postfix(_Sender):
     """A whole Postfix of our own."""
 
     def _start(self):
+        # Not below two seconds: Postfix leaves a message alone for 300 s when it is due in the moment of its deferral.
         configuration, queue, data = (self.folder / name for name in ("etc", "queue", "data"))
         for path in (configuration, queue, data):
             path.mkdir(exist_ok=True)
@@ -90,9 +91,9 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
 smtpd_peername_lookup = no
-queue_run_delay = 1s
-minimal_backoff_time = 1s
-maximal_backoff_time = 1s
+queue_run_delay = 2s
+minimal_backoff_time = 2s
+maximal_backoff_time = 2s
 """)
         lines = [f"127.0.0.1:{self.port} inet n - n - - smtpd"]
         for name, kind, wakeup, limit, command in [
@@ -128,6 +129,8 @@ maximal_backoff_time = 1s
 
 class Exim(_Sender):
     """Exim cannot be installed beside Postfix: the program alone is unpacked."""
+
+    _prdr = ""  # the servers that it asks for PRDR
 
     def _start(self):
         program = UNPACKED / "exim4" / "usr" / "sbin" / "exim4"
@@ -178,6 +181,7 @@ out:
   allow_localhost
   hosts_avoid_tls = *
   hosts_try_fastopen =
+  hosts_try_prdr = {self._prdr}
 begin retry
 * * F,2h,1s
 """)
@@ -190,6 +194,12 @@ begin retry
     def log(self):
         logs = self.folder / "logs"
         return "".join(path.read_text("utf-8", "replace") for path in sorted(logs.glob("*"))) + self.process.stderr
+
+
+class EximWithPrdr(Exim):
+    """As Exim does it by default: a reply for each recipient."""
+
+    _prdr = "*"
 
 
 def _is_file(path):
