@@ -28,7 +28,7 @@ from harness.scripted_lmtp import Step, close, say, shut, silent
 from harness.store import Store
 from harness.wait import eventually
 
-MESSAGES = int(os.environ.get("POSTERN_FAULT_MESSAGES", "100"))
+MESSAGES = int(os.environ.get("POSTERN_FAULT_MESSAGES", "60"))
 SEED = int(os.environ.get("POSTERN_FAULT_SEED", "20261126"))
 SENDERS = 6
 SENDER = "author@elsewhere.test"
