@@ -63,7 +63,7 @@ std::string_view BodyReader::pass_binary(std::string_view& input) {
   for (auto rest = piece; in_header_ && !rest.empty();) {
     const auto line = rest.substr(0, rest.find('\n'));
     match_hop_field(line);
-    line_octets_ += static_cast<std::uint64_t>(line.size() - static_cast<std::size_t>(std::count(line.begin(), line.end(), '\r')));
+    line_octets_ += static_cast<std::uint64_t>(std::count_if(line.begin(), line.end(), [](char c) { return c != '\r'; }));
     rest.remove_prefix(line.size());
     if (rest.empty()) break;
     rest.remove_prefix(1);

@@ -1,5 +1,5 @@
-// The text of a message as it comes behind DATA or BDAT: finds its end, takes away the dots that were stuffed in, and keeps out
-// what could end a message for somebody else (DESIGN promise 5, SMTP smuggling).
+// The text of a message as it comes behind DATA or BDAT: finds its end, takes away the dots that were stuffed in, and
+// keeps out what could end a message for somebody else (DESIGN promise 5, SMTP smuggling).
 //
 // The end of data is CRLF.CRLF and nothing else (the CRLF of the DATA line counts as the first). A CR or LF that stands
 // alone and a NUL are faults. From a fault on nothing is given out any more, but the message is read on to its true

@@ -229,6 +229,40 @@ def test_too_many_errors_end_the_session(posternd):
     assert "errors" in server.wait_for_record("session")["outcome"]
 
 
+def test_too_many_unknown_words_end_the_session(posternd):
+    server = posternd(limits={"unknown_commands": 2})
+    with server.greeted() as client:
+        assert [client.command(word).code for word in ("FOO", "BAR", "NOOP", "BAZ")] == [500, 500, 250, 421]
+        assert client.at_end()
+    assert server.wait_for_record("session")["outcome"] == "too many unknown commands"
+
+
+def test_a_session_has_as_many_transactions_as_it_was_told(posternd, scripted):
+    server = posternd(scripted().target, limits={"transactions": 2, "recipients": 120})
+    with server.greeted() as client:
+        assert "MAILMAX=2 RCPTMAX=120" in client.command("EHLO client.example.test").text
+        for _ in range(2):
+            client.envelope(SENDER, "a@example.test")
+            client.expect(250, "RSET")
+        client.expect(421, f"MAIL FROM:<{SENDER}>")
+        assert client.at_end()
+    assert server.wait_for_record("session")["outcome"] == "too many transactions"
+
+
+def test_a_message_that_trickles_in_is_given_up(posternd, scripted):
+    backend = scripted()
+    server = posternd(backend.target, timeouts={"data": "1s"}, limits={"data_rate": "1MB"})
+    with server.greeted() as client:
+        client.envelope(SENDER, "a@example.test")
+        client.expect(354, "DATA")
+        client.send(message("slow"))
+        reply = client.reply()
+        assert reply.code == 421 and reply.enhanced == "4.4.2", reply
+        assert client.at_end()
+    assert server.wait_for_record("session")["outcome"] in ("too slow", "timed out")
+    assert not backend.deliveries
+
+
 def test_a_command_line_above_the_limit_is_refused_and_the_session_goes_on(posternd):
     server = posternd()
     with server.greeted() as client:

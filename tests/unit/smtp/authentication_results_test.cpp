@@ -25,7 +25,8 @@ constexpr std::size_t whole = 1'000'000;
 /// What goes on of a message with `field` between two others, which must not depend on how it is cut.
 void check(const std::string& field, bool passes) {
   const std::string before = "Received: from a\r\n\tby b\r\nArc: x\r\n";
-  const std::string behind = "Subject: Authentication-Results: mx.example.net; x\r\n\r\nAuthentication-Results: mx.example.net;\r\n";
+  const std::string behind =
+      "Subject: Authentication-Results: mx.example.net; x\r\n\r\nAuthentication-Results: mx.example.net;\r\n";
   const std::string message = before + field + behind;
   INFO(field);
   for (const std::size_t step : {whole, std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{100}}) {

@@ -44,7 +44,8 @@ TEST_CASE("all parameters of MAIL together") {
   CHECK(all == MailParameters{Body::BinaryMime, 12, true, true, true, Return::Full, "a+2Bb"});
   CHECK(mail("") == MailParameters{});
   CHECK(mail("  ") == MailParameters{});
-  CHECK(mail("\tsize=1\t body=8bitmime ret=hdrs") == MailParameters{Body::EightBitMime, 1, false, false, false, Return::Headers, ""});
+  const auto some = mail("\tsize=1\t body=8bitmime ret=hdrs");
+  CHECK(some == MailParameters{Body::EightBitMime, 1, false, false, false, Return::Headers, ""});
 }
 
 TEST_CASE("parameters of MAIL that are not offered") {
