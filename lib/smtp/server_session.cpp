@@ -183,7 +183,7 @@ bool ServerSession::State::advance() {
 
 bool ServerSession::State::read_command() {
   if (output_full()) return false;
-  if (!inbox.empty()) {
+  if (!inbox.empty() && !lines.eating()) {
     const char front = inbox.view().front();
     if (front == tls_handshake_record || (first_line && is_noise(front))) {
       close(SessionClosing::Why::WrongProtocol, std::nullopt);  // who sends this would not understand an answer
