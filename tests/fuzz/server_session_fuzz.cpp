@@ -1,5 +1,6 @@
 // Invariant: however what a client sends is cut into pieces, a session says the same and gives out the same events and
-// the same text; and every line that it says is a reply.
+// the same text of whole messages (of one that is refused, how much is given out before depends on the pieces); and
+// every line that it says is a reply.
 //
 // The first octets choose the options and how the rest is cut; the rest is the client's. There is no STARTTLS here: what
 // may stand behind it depends on the pieces by intention (server_promises_fuzz has it).
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "smtp/replies.h"
 #include "smtp/server_session.h"
@@ -88,16 +90,20 @@ class Run {
     answer(e.number, refused ? Reply(replies::no_such_mailbox) : Reply(replies::recipient_ok));
   }
   void handle(const BodyOffered& e) { answer(e.number, replies::start_input); }
-  void handle(const BodyChunk& e) { deeds_.text += e.bytes; }
+  void handle(const BodyChunk& e) { text_ += e.bytes; }
   void handle(const MessageComplete& e) {
     deeds_.events += "message " + std::to_string(e.octets) + '\n';
+    deeds_.text += std::exchange(text_, {});
     if (e.form == OutcomeForm::ForEachThenOverall) {
       session_.answer_recipients(e.number, {replies::taken, replies::local_error}, replies::taken, Instant{});
     } else {
       answer(e.number, replies::taken);
     }
   }
-  void handle(const TransactionEnded& e) { deeds_.events += "ended " + std::to_string(static_cast<int>(e.why)) + '\n'; }
+  void handle(const TransactionEnded& e) {
+    deeds_.events += "ended " + std::to_string(static_cast<int>(e.why)) + '\n';
+    text_.clear();
+  }
   void handle(const TlsRequested&) { require(false); }
   void handle(const SessionClosing& e) {
     deeds_.events += "closing ";
@@ -106,6 +112,7 @@ class Run {
   }
 
   ServerSession session_;
+  std::string text_;  // of the message that is being received
   Deeds deeds_;
 };
 
