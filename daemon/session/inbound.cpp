@@ -96,7 +96,11 @@ bool Inbound::handle_smtp_events() {
   return wants_input();
 }
 
-void Inbound::handle(const smtp::SessionClosing& event) { close_politely(std::string(smtp::to_string(event.why))); }
+void Inbound::handle(const smtp::SessionClosing& event) {
+  // Many clients send QUIT behind the final dot, before they have the answer: they are no less orderly.
+  if (event.why == smtp::SessionClosing::Why::Quit) settle_reply(Received::Surely);
+  close_politely(std::string(smtp::to_string(event.why)));
+}
 
 void Inbound::flush() {
   flush_replies();

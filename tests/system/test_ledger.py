@@ -311,6 +311,11 @@ def test_a_250_that_nobody_heard_is_remembered(posternd, scripted, tls):
 def test_an_orderly_client_leaves_nothing_behind(posternd, scripted):
     backend = scripted()
     server = posternd(backend.target)
+    with server.greeted() as client:
+        client.envelope(SENDER, ONE)
+        client.expect(354, "DATA")
+        client.send(message("does not wait") + b".\r\nQUIT\r\n")
+        assert [client.reply().code for _ in range(2)] == [250, 221]
     for ending in ("QUIT", "another message", "FIN"):
         with server.greeted() as client:
             client.envelope(SENDER, ONE)
