@@ -79,8 +79,10 @@ class Backend:
         misfortune = self._misfortune
         if step is Step.QUIT or not misfortune.happens(0.015):
             return None
-        return misfortune.choose([close, close, shut("421 4.3.2 going away"), say("451 4.3.0 not now"),
-                                  *([silent] if step in (Step.AFTER_DOT, Step.NEXT_REPLY) else [])])
+        after_dot = step in (Step.AFTER_DOT, Step.NEXT_REPLY)
+        # In the middle of the message a 451 would be the answer to it, which the server then takes all the same.
+        says = [say("451 4.3.0 not now")] if after_dot or step in (Step.MAIL, Step.RCPT, Step.DATA) else []
+        return misfortune.choose([close, close, shut("421 4.3.2 going away"), *says, *([silent] if after_dot else [])])
 
     def get(self, _recipient, usual):
         """In the place of `final_replies`."""
