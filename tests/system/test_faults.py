@@ -169,18 +169,18 @@ class Senders:
             client.expect(221, "QUIT")
 
 
-def deliveries(backend, store, mail):
-    """recipient → when it got this message."""
+def deliveries(backend, store):
+    """(message, recipient) → the times at which a store took it."""
     got = {}
+    subject = re.compile(rb"^Subject: (fault-\d+)\r$", re.MULTILINE)
     for delivery in backend.deliveries:
-        if f"Subject: {mail.name}\r".encode() in delivery.wire:
-            for recipient in delivery.taken:
-                got.setdefault(recipient, []).append(delivery.at)
-    for path in store.files(mail.name.replace("fault-", "u") + "-"):
-        octets = path.read_bytes()
-        if f"Subject: {mail.name}\r".encode() in octets:
-            recipient = re.search(r"u\d+-\d+@b\.test", str(path)).group()
-            got.setdefault(recipient, []).append(path.stat().st_mtime)
+        name = subject.search(delivery.wire)
+        for recipient in delivery.taken:
+            got.setdefault((name.group(1).decode(), recipient), []).append(delivery.at)
+    for path in store.files():
+        name = subject.search(path.read_bytes()).group(1).decode()
+        recipient = re.search(r"u\d+-\d+@b\.test", str(path)).group()
+        got.setdefault((name, recipient), []).append(path.stat().st_mtime)
     return got
 
 
@@ -244,13 +244,13 @@ def test_the_senders_log_agrees_with_the_stores(posternd, scripted, build, folde
 def judge(messages, backend, store, events, kills, record_property):
     missing, twice, unexcused, tries = [], 0, [], 0
     recipients = 0
+    got = deliveries(backend, store)
     for mail in messages:
-        got = deliveries(backend, store, mail)
         tries += mail.tries
         recipients += len(mail.acknowledged) + len(mail.refused)
-        missing += [f"{mail.name} {recipient}" for recipient in mail.acknowledged if recipient not in got]
+        missing += [f"{mail.name} {recipient}" for recipient in mail.acknowledged if (mail.name, recipient) not in got]
         for recipient in mail.acknowledged + mail.refused:
-            times = got.get(recipient, [])
+            times = got.get((mail.name, recipient), [])
             if len(times) > (recipient in mail.acknowledged):
                 twice += 1
                 if not excused(events, mail, recipient, times):
