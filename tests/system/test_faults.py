@@ -98,6 +98,7 @@ class Message:
         domains = ["a.test", "b.test"]
         self.pending = [f"u{number}-{n}@{chance.choice(domains)}" for n in range(chance.choice([1, 2, 3, 5]))]
         self.acknowledged, self.refused = [], []
+        self.answered_at = {}  # recipient → when it had its final answer
         self.tries = 0
 
 
@@ -165,6 +166,7 @@ class Senders:
             done = mail.acknowledged if final.code == 250 else mail.refused if final.code == 552 else None
             if done is not None:
                 done += accepted
+                mail.answered_at.update(dict.fromkeys(accepted, time.time()))
                 mail.pending = [recipient for recipient in mail.pending if recipient not in accepted]
             client.expect(221, "QUIT")
 
@@ -185,9 +187,10 @@ def deliveries(backend, store):
 
 
 def excused(events, mail, recipient, times):
-    """Whether somebody died between (and a little before) the first and the last of these deliveries."""
+    """Whether somebody died between (and a little before) the first of these deliveries and the last, or the refusal."""
     whats = {"", mail.name, recipient.rpartition("@")[2]}
-    return any(event.what in whats and min(times) - SLACK_SECONDS <= event.at <= max(times) for event in events)
+    last = max(*times, mail.answered_at[recipient]) if recipient in mail.refused else max(times)
+    return any(event.what in whats and min(times) - SLACK_SECONDS <= event.at <= last for event in events)
 
 
 @pytest.mark.parametrize("kills", [False, True], ids=["backends and clients fail", "kill -9"])
