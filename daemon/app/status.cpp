@@ -32,7 +32,10 @@ void add(std::vector<control::BackendStatus>& sums, const session::TargetStatus&
   }
   sum->connections += target.open;
   sum->idle += target.idle;
+  sum->waiting += target.waiting;
   sum->failures += target.failures;
+  // One worker's trouble is news.
+  if (!target.up) sum->up = false;
   if (!target.last_failure.empty()) sum->last_failure = target.last_failure;
 }
 

@@ -34,7 +34,7 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
       settings_(shared.settings),
       tls_(shared.tls),
       resolver_(loop_, {}),
-      backends_(loop_, resolver_, shared.journal, {options_.hostname, options_.count}),
+      backends_(loop_, resolver_, shared.journal, {options_.hostname, shared.backend_shares}),
       ids_(options_.number),
       services_{loop_, shared.spill_pool, shared.budgets, settings_, tls_, backends_, *shared.ledger, shared.journal, counters_,
                 ids_, *this},

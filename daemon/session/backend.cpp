@@ -3,17 +3,10 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "daemon/session/outbound_check.h"
+#include "delivery/balance.h"
 #include "smtp/replies.h"
 
 namespace postern::session {
-
-namespace {
-
-/// The task of our own that greets a new backend; callers count from 1.
-constexpr TaskId greeting = 0;
-
-}  // namespace
 
 /// While it lives, tasks are not concluded but marked for the next turn of the loop: nobody expects to be called back
 /// from within a call.
@@ -29,8 +22,8 @@ class Backend::WithinCall {
 };
 
 Backend::Backend(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, const Backends::Options& options,
-                 delivery::BackendSettings settings, std::shared_ptr<const tls::ClientContext> tls,
-                 std::function<void()> on_empty)
+                 ShareTable& shares, delivery::BackendSettings settings,
+                 std::shared_ptr<const tls::ClientContext> tls, std::function<void()> on_empty)
     : loop_(loop),
       journal_(journal),
       options_(options),
@@ -40,10 +33,11 @@ Backend::Backend(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, const
       timer_(loop, [this] { expired(); }) {
   BackendTarget::Borrower& borrower = *this;
   for (const auto& target : settings_.targets) {
-    targets_.push_back(std::make_shared<BackendTarget>(
-        BackendTarget::Environment{loop, resolver, journal, options_, settings_, tls_}, target, borrower));
+    target_names_.push_back(delivery::to_string(target));
+    targets_.push_back(BackendTarget::make(
+        BackendTarget::Environment{loop, resolver, journal, options_, settings_, tls_}, target,
+        shares.of(settings_.name, target_names_.back(), settings_.connections_max), borrower));
   }
-  greet();
 }
 
 Backend::~Backend() = default;
@@ -55,6 +49,8 @@ void Backend::start(TaskId id, std::unique_ptr<OutboundTask> task, Instant deadl
   Running running;
   running.task = std::move(task);
   running.deadline = deadline;
+  running.waits_until = std::min(deadline, loop_.now() + settings_.wait_max);
+  running.order = order_for(running.task->balance_key());
   running.otherwise = smtp::replies::backend_unreachable;
   tasks_.emplace(id, std::move(running));
   watch(id, deadline);
@@ -81,19 +77,30 @@ void Backend::end_soon(TaskId id, smtp::Reply reply) {
   watch(id, loop_.now());
 }
 
+std::vector<std::size_t> Backend::order_for(std::string_view key) {
+  std::vector<std::size_t> busy;
+  for (const auto& target : targets_) busy.push_back(target->busy());
+  return delivery::order_of_targets(settings_.balance, key, target_names_, busy, turn_++);
+}
+
+std::size_t Backend::home_of(const smtp::ForwardPath& to) const {
+  if (settings_.balance != delivery::Balance::Hash || targets_.size() < 2) return 0;
+  return delivery::order_of_targets(settings_.balance, delivery::hash_key(to), target_names_, {}, 0).front();
+}
+
 /// Asks one target after the other for a connection, from the one that is tried now.
 void Backend::seek(TaskId id, BackendTarget::Freshness freshness) {
   auto& running = tasks_.at(id);
-  for (; running.target < targets_.size(); ++running.target) {
-    switch (targets_[running.target]->lease(id, freshness)) {
+  for (; running.tried < running.order.size(); ++running.tried) {
+    switch (target_of(running).lease(id, freshness)) {
       case BackendTarget::Lease::Ready:
         return begin(id);
       case BackendTarget::Lease::Dialling:
         running.stage = Stage::Dialling;
-        return;
+        return watch(id, running.deadline);
       case BackendTarget::Lease::Waiting:
         running.stage = Stage::Waiting;
-        return watch(id, std::min(running.deadline, loop_.now() + options_.wait_max));
+        return watch(id, running.waits_until);
       case BackendTarget::Lease::Full:
         running.otherwise = smtp::replies::backend_busy;
         break;
@@ -107,7 +114,7 @@ void Backend::seek(TaskId id, BackendTarget::Freshness freshness) {
 
 void Backend::begin(TaskId id) {
   auto& running = tasks_.at(id);
-  auto& connection = targets_[running.target]->connection(id);
+  auto& connection = target_of(running).connection(id);
   running.stage = Stage::Lent;
   running.otherwise = smtp::replies::backend_lost;
   watch(id, running.deadline);
@@ -118,7 +125,7 @@ void Backend::begin(TaskId id) {
 void Backend::finished(TaskId id) {
   auto& running = tasks_.at(id);
   const bool late = std::exchange(running.stage, Stage::Seeking) == Stage::Late;
-  targets_[running.target]->give_back(id);
+  target_of(running).give_back(id);
   if (late) return conclude_late(id);
   conclude(id);
 }
@@ -146,8 +153,9 @@ void Backend::conclude_late(TaskId id) {
 }
 
 std::string Backend::target_name(const Running& running) const {
-  const auto tried = std::min(running.target, targets_.size() - 1);
-  return targets_.empty() ? settings_.name : fmt::format("{} {}", settings_.name, targets_[tried]->name());
+  if (running.order.empty()) return settings_.name;
+  const auto tried = running.order[std::min(running.tried, running.order.size() - 1)];
+  return fmt::format("{} {}", settings_.name, target_names_[tried]);
 }
 
 void Backend::erase(TaskId id) {
@@ -155,7 +163,6 @@ void Backend::erase(TaskId id) {
   if (found == tasks_.end()) return;
   deadlines_.erase({found->second.timer, id});
   tasks_.erase(found);
-  if (id == greeting) greet_later();
   if (retired_ && tasks_.empty()) on_empty_();
 }
 
@@ -164,7 +171,7 @@ void Backend::take_lease_away(TaskId id) {
   if (running.stage == Stage::Seeking) return;
   running.stage = Stage::Seeking;
   running.task->on_lost(nullptr);
-  targets_[running.target]->drop(id);
+  target_of(running).drop(id);
 }
 
 /// The answer has been given, or nobody wants it: what the backend still says of the message is worth a log line.
@@ -177,8 +184,16 @@ void Backend::read_on(TaskId id) {
 
 void Backend::on_leased(TaskId id) { begin(id); }
 
-void Backend::on_turn(TaskId id) {
-  tasks_.at(id).stage = Stage::Seeking;
+void Backend::on_dialling(TaskId id) {
+  auto& running = tasks_.at(id);
+  running.stage = Stage::Dialling;
+  watch(id, running.deadline);
+}
+
+void Backend::on_turned_away(TaskId id) {
+  auto& running = tasks_.at(id);
+  running.stage = Stage::Seeking;
+  ++running.tried;
   seek(id, BackendTarget::Freshness::Any);
 }
 
@@ -201,12 +216,13 @@ void Backend::on_lost(TaskId id, const Loss& loss) {
   }
   // Failures to connect are the target's own to report: once, not for each who waited for it.
   if (loss.was_ready) {
+    target_of(running).transaction_broke(loss.failed.error);
     warn(running, fmt::format("failed at {}: {}", to_string(loss.failed.stage), loss.failed.error.text));
   }
   if (std::exchange(running.stage, Stage::Seeking) == Stage::Late) return conclude_late(id);
   if (running.ending) return;
   if (!running.task->may_start_again()) return conclude(id);
-  ++running.target;
+  ++running.tried;
   seek(id, BackendTarget::Freshness::Any);
 }
 
@@ -214,7 +230,14 @@ void Backend::warn(const Running& running, std::string_view trouble) const {
   journal_.note(observe::Level::Warning, fmt::format("backend {}: {}", target_name(running), trouble));
 }
 
-void Backend::on_greeted(const smtp::PeerExtensions& extensions) { offered_ = extensions; }
+void Backend::on_greeted() {
+  offered_.reset();
+  for (const auto& target : targets_) {
+    if (!target->last_offered()) continue;
+    const auto capabilities = smtp::capabilities_of(*target->last_offered());
+    offered_ = offered_ ? smtp::common(*offered_, capabilities) : capabilities;
+  }
+}
 
 void Backend::on_empty() {
   if (retired_) on_empty_();
@@ -235,11 +258,7 @@ void Backend::expired() {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     const TaskId id = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
-    if (tasks_.contains(id)) {
-      out_of_time(id);
-    } else if (!offered_) {
-      greet();
-    }
+    out_of_time(id);
   }
   if (!deadlines_.empty()) timer_.start_at(deadlines_.begin()->first);
 }
@@ -265,30 +284,10 @@ void Backend::out_of_time(TaskId id) {
   conclude(id);
 }
 
-// --- the first greeting ---
-
-/// What the backend offers has to be known before the first client asks for it.
-void Backend::greet() {
-  const auto& timeouts = settings_.timeouts;
-  start(greeting, std::make_unique<OutboundGreeting>(), loop_.now() + 2 * timeouts.connect + timeouts.command);
-}
-
-void Backend::greet_later() {
-  if (offered_ || retired_ || targets_.empty()) return;
-  Instant when = loop_.now() + options_.backoff_max;
-  for (const auto& target : targets_) {
-    if (const auto retry_at = target->retry_at()) when = std::min(when, *retry_at);
-  }
-  deadlines_.emplace(when, greeting);
-  timer_.start_at(deadlines_.begin()->first);
-}
-
 // --- the end, and what is known ---
 
 void Backend::retire() {
   retired_ = true;
-  cancel(greeting);
-  std::erase_if(deadlines_, [](const auto& each) { return each.second == greeting; });
   for (const auto& target : targets_) target->close_idle();
 }
 

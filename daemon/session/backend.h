@@ -12,6 +12,7 @@
 
 #include "daemon/session/backend_target.h"
 #include "daemon/session/outbound_task.h"
+#include "daemon/session/share_table.h"
 
 namespace postern::session {
 
@@ -19,7 +20,7 @@ class Backend final : private BackendTarget::Borrower {
  public:
   /// `on_empty`: the last task has ended or the last connection has closed; comes from within, so do not destroy here.
   Backend(uv::Loop& loop, uv::Resolver& resolver, Journal& journal, const Backends::Options& options,
-          delivery::BackendSettings settings, std::shared_ptr<const tls::ClientContext> tls,
+          ShareTable& shares, delivery::BackendSettings settings, std::shared_ptr<const tls::ClientContext> tls,
           std::function<void()> on_empty);
   ~Backend() override;
 
@@ -42,8 +43,11 @@ class Backend final : private BackendTarget::Borrower {
   void retire();
   bool empty() const;
 
-  /// What was offered at the last greeting of any target; null before the first.
-  const smtp::PeerExtensions* last_offered() const { return offered_ ? &*offered_ : nullptr; }
+  /// What every target offered at its last greeting, as far as there was one; nothing before the first.
+  const std::optional<smtp::Capabilities>& offered() const { return offered_; }
+
+  /// The number of the target that a task with this key is for, where recipients are spread over targets; else 0.
+  std::size_t home_of(const smtp::ForwardPath& to) const;
 
   void add_status(std::vector<TargetStatus>& to) const;
 
@@ -62,7 +66,9 @@ class Backend final : private BackendTarget::Borrower {
     std::unique_ptr<OutboundTask> task;
     Instant deadline{};      // of the task as a whole
     Instant timer{};         // what is in deadlines_: `deadline`, or the end of waiting in line before it
-    std::size_t target = 0;  // the one that is tried
+    Instant waits_until{};   // in line, at all targets together
+    std::vector<std::size_t> order;  // of targets
+    std::size_t tried = 0;           // → order: the one that is tried
     Stage stage = Stage::Seeking;
     bool retried_fresh = false;
     smtp::Reply otherwise;  // the answer, if no attempt brings another
@@ -70,13 +76,16 @@ class Backend final : private BackendTarget::Borrower {
   };
 
   void on_leased(TaskId id) override;
-  void on_turn(TaskId id) override;
+  void on_dialling(TaskId id) override;
+  void on_turned_away(TaskId id) override;
   void on_event(TaskId id, const smtp::ClientEvent& event) override;
   void on_room(TaskId id) override;
   void on_lost(TaskId id, const Loss& loss) override;
-  void on_greeted(const smtp::PeerExtensions& extensions) override;
+  void on_greeted() override;
   void on_empty() override;
 
+  std::vector<std::size_t> order_for(std::string_view key);
+  BackendTarget& target_of(const Running& running) const { return *targets_[running.order[running.tried]]; }
   void seek(TaskId id, BackendTarget::Freshness freshness);
   void begin(TaskId id);
   void finished(TaskId id);
@@ -90,8 +99,6 @@ class Backend final : private BackendTarget::Borrower {
   void watch(TaskId id, Instant when);
   void expired();
   void out_of_time(TaskId id);
-  void greet();
-  void greet_later();
 
   uv::Loop& loop_;
   Journal& journal_;
@@ -100,10 +107,12 @@ class Backend final : private BackendTarget::Borrower {
   std::shared_ptr<const tls::ClientContext> tls_;
   std::function<void()> on_empty_;
   std::vector<std::shared_ptr<BackendTarget>> targets_;
+  std::vector<std::string> target_names_;
+  std::size_t turn_ = 0;  // counts tasks
   std::unordered_map<TaskId, Running> tasks_;
   std::set<std::pair<Instant, TaskId>> deadlines_;
   uv::Timer timer_;
-  std::optional<smtp::PeerExtensions> offered_;
+  std::optional<smtp::Capabilities> offered_;
   unsigned calls_ = 0;  // from outside that have not returned
   bool retired_ = false;
 };

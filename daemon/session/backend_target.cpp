@@ -10,17 +10,15 @@ namespace postern::session {
 
 namespace {
 
-constexpr Duration connection_age_max = std::chrono::minutes(10);
 constexpr std::size_t waiters_max = 1000;
+// A name is asked for again when its answer is this old, whatever it said; and not for every connection when it says 0.
+constexpr Duration addresses_age_min = std::chrono::seconds(1);
+constexpr Duration addresses_age_max = std::chrono::hours(1);
+// When there is no place for a look, or the last one was useless.
+constexpr Duration look_again_after = std::chrono::seconds(1);
 
-delivery::PoolLimits pool_limits(const BackendTarget::Environment& environment) {
-  const std::size_t workers = std::max(environment.options.worker_count, 1u);
-  delivery::PoolLimits limits;
-  limits.connections_max = std::max<std::size_t>(environment.backend.connections_max / workers, 1);
-  limits.waiters_max = waiters_max;
-  limits.idle_max = environment.backend.idle_max;
-  limits.age_max = connection_age_max;
-  return limits;
+delivery::PoolLimits pool_limits(const delivery::BackendSettings& backend) {
+  return {waiters_max, backend.idle_max, backend.age_max};
 }
 
 BackendConnection::Settings connection_settings(const BackendTarget::Environment& environment,
@@ -41,38 +39,57 @@ BackendConnection::Settings connection_settings(const BackendTarget::Environment
 
 }  // namespace
 
-BackendTarget::BackendTarget(const Environment& environment, delivery::Target target, Borrower& borrower)
+std::shared_ptr<BackendTarget> BackendTarget::make(const Environment& environment, delivery::Target target,
+                                                   std::shared_ptr<delivery::ConnectionShares> shares,
+                                                   Borrower& borrower) {
+  std::shared_ptr<BackendTarget> made(
+      new BackendTarget(environment, std::move(target), std::move(shares), borrower));
+  made->look();
+  return made;
+}
+
+BackendTarget::BackendTarget(const Environment& environment, delivery::Target target,
+                             std::shared_ptr<delivery::ConnectionShares> shares, Borrower& borrower)
     : environment_(environment),
       target_(std::move(target)),
       name_(delivery::to_string(target_)),
       borrower_(borrower),
-      pool_(pool_limits(environment)),
+      pool_(pool_limits(environment.backend), std::move(shares),
+            [this, &loop = environment.loop] {
+              // Other workers call this: the target's own reference count decides whether it is still there.
+              loop.post([weak = weak_from_this()] {
+                if (const auto self = weak.lock()) self->look_at_shares();
+              });
+            }),
       idle_timer_(environment.loop, [this] { expire_idle(); }),
-      backoff_(environment.options.backoff_first) {}
+      look_timer_(environment.loop, [this] { look(); }),
+      health_({environment.options.backoff_first, environment.options.backoff_max}) {}
 
 BackendTarget::~BackendTarget() = default;
 
 // --- leases ---
 
 BackendTarget::Lease BackendTarget::lease(TaskId task, Freshness freshness) {
+  using Dialling = delivery::Pool::Dialling;
   const Instant now = environment_.loop.now();
-  const bool backing_off = retry_at_ && now < *retry_at_;
-  const auto lease = backing_off                     ? pool_.lease_kept()
-                     : freshness == Freshness::Fresh ? pool_.lease_fresh(now)
-                                                     : pool_.lease(now);
+  const bool may_dial = health_.may_dial(now);
+  if (!may_dial && !serves()) return Lease::Dead;
+  const auto lease = freshness == Freshness::Fresh && may_dial
+                         ? pool_.lease_fresh(now)
+                         : pool_.lease(may_dial ? Dialling::Allowed : Dialling::Forbidden, now);
   if (const auto* reuse = std::get_if<delivery::Pool::Reuse>(&lease)) {
     lend(reuse->connection, task);
     return Lease::Ready;
   }
   if (const auto* fresh = std::get_if<delivery::Pool::Dial>(&lease)) {
-    dial(fresh->connection, task);
+    dial_for(fresh->connection, task);
     return Lease::Dialling;
   }
   if (const auto* wait = std::get_if<delivery::Pool::Wait>(&lease)) {
     waiting_.emplace(wait->waiter, task);
     return Lease::Waiting;
   }
-  return backing_off && pool_.open() == 0 ? Lease::Dead : Lease::Full;
+  return Lease::Full;
 }
 
 void BackendTarget::lend(delivery::ConnectionId id, TaskId task) {
@@ -87,9 +104,9 @@ void BackendTarget::give_back(TaskId task) {
   lent_.erase(task);
   auto& kept = connections_.at(id);
   kept.holder.reset();
-  kept.has_served = true;
+  health_.transaction_answered();
   if (!kept.connection->session().idle()) return retire(id, Farewell::None);
-  release(id);
+  release(id, environment_.loop.now());
 }
 
 void BackendTarget::drop(TaskId task) {
@@ -106,35 +123,80 @@ void BackendTarget::drop(TaskId task) {
 }
 
 /// The connection is idle: it goes to who waits, to the pool, or away.
-void BackendTarget::release(delivery::ConnectionId id) {
-  const Instant now = environment_.loop.now();
-  if (closing_ || pool_.worn_out(id, now)) return retire(id, Farewell::Quit);
-  const auto waiter = pool_.give_back(id, now);
-  if (!waiter) return watch_idle();
-  const auto task = waiting_.at(*waiter);
-  waiting_.erase(*waiter);
+void BackendTarget::release(delivery::ConnectionId id, Instant idle_since) {
+  if (closing_ || pool_.worn_out(id, environment_.loop.now()) || pool_.wanted_elsewhere()) return retire(id, Farewell::Quit);
+  const auto waiter = pool_.give_back(id, idle_since);
+  if (!waiter) {
+    connections_.at(id).has_rested = true;
+    return watch_idle();
+  }
+  const auto task = take_waiter(*waiter);
   lend(id, task);
   borrower_.on_leased(task);
 }
 
-void BackendTarget::wake(std::optional<delivery::WaiterId> waiter) {
-  const auto found = waiter ? waiting_.find(*waiter) : waiting_.end();
-  if (found == waiting_.end()) return;  // dropped while others were woken
+TaskId BackendTarget::take_waiter(delivery::WaiterId waiter) {
+  const auto found = waiting_.find(waiter);
   const auto task = found->second;
   waiting_.erase(found);
-  borrower_.on_turn(task);
+  return task;
+}
+
+/// Connections for those who wait, as far as there is room.
+void BackendTarget::serve_waiters() {
+  while (health_.may_dial(environment_.loop.now())) {
+    const auto passed = pool_.dial_for_waiter(environment_.loop.now());
+    if (!passed) return;
+    const auto task = take_waiter(passed->waiter);
+    dial_for(passed->connection, task);
+    borrower_.on_dialling(task);
+  }
+  if (!serves()) turn_waiters_away();
+}
+
+void BackendTarget::turn_waiters_away() {
+  std::vector<TaskId> tasks;
+  for (const auto waiter : pool_.dismiss_waiters()) tasks.push_back(take_waiter(waiter));
+  for (const auto task : tasks) borrower_.on_turned_away(task);
+}
+
+/// Somebody may want a place of ours, or there may be one for us.
+void BackendTarget::look_at_shares() {
+  if (const auto spare = pool_.spare()) retire(*spare, Farewell::Quit);
+  serve_waiters();
+}
+
+/// Whether a connection stands that a task can be given, or wait for.
+bool BackendTarget::serves() const {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [](const auto& each) { return each.second.ready && !each.second.closing; });
+}
+
+void BackendTarget::transaction_broke(const Error& why) {
+  if (health_.transaction_broke(environment_.loop.now(), why.text)) note_pause();
 }
 
 // --- dialling ---
 
-void BackendTarget::dial(delivery::ConnectionId id, TaskId task) {
+BackendTarget::Kept& BackendTarget::dial(delivery::ConnectionId id) {
   BackendConnection::Owner& owner = *this;
   auto& kept = connections_[id];
+  kept.attempt = health_.dialled();
   kept.connection = std::make_unique<BackendConnection>(environment_.loop, owner, id,
                                                         connection_settings(environment_, target_));
+  return kept;
+}
+
+void BackendTarget::dial_for(delivery::ConnectionId id, TaskId task) {
+  auto& kept = dial(id);
   lend(id, task);
-  if (const auto* path = std::get_if<delivery::UnixTarget>(&target_)) return kept.connection->connect_unix(path->path);
-  if (const auto* endpoint = std::get_if<Endpoint>(&target_)) return kept.connection->connect_any({*endpoint});
+  connect(*kept.connection, id);
+}
+
+void BackendTarget::connect(BackendConnection& connection, delivery::ConnectionId id) {
+  if (const auto* path = std::get_if<delivery::UnixTarget>(&target_)) return connection.connect_unix(path->path);
+  if (const auto* endpoint = std::get_if<Endpoint>(&target_)) return connection.connect_any({*endpoint});
+  if (environment_.loop.now() < addresses_until_) return connection.connect_any(endpoints());
 
   const auto& host = std::get<delivery::HostTarget>(target_);
   environment_.resolver.addresses(host.host, [weak = weak_from_this(), id](const Result<uv::Resolved>& found) {
@@ -142,47 +204,115 @@ void BackendTarget::dial(delivery::ConnectionId id, TaskId task) {
   });
 }
 
+std::vector<Endpoint> BackendTarget::endpoints() const {
+  std::vector<Endpoint> made;
+  for (const auto& address : addresses_) made.push_back({address, std::get<delivery::HostTarget>(target_).port});
+  return made;
+}
+
+/// While DNS fails, the addresses that were known last are better than none.
 void BackendTarget::resolved(delivery::ConnectionId id, const Result<uv::Resolved>& found) {
+  if (found && !found->addresses.empty()) {
+    addresses_ = found->addresses;
+    addresses_until_ = environment_.loop.now() + std::clamp(found->ttl, addresses_age_min, addresses_age_max);
+  }
   const auto dialling = connections_.find(id);
   if (dialling == connections_.end()) return;
   auto& connection = *dialling->second.connection;
-  if (!found) return connection.cannot_connect(found.error());
-  if (found->addresses.empty()) return connection.cannot_connect({"its name has no address"});
-  std::vector<Endpoint> endpoints;
-  for (const auto& address : found->addresses) {
-    endpoints.push_back({address, std::get<delivery::HostTarget>(target_).port});
-  }
-  connection.connect_any(endpoints);
+  if (!addresses_.empty()) return connection.connect_any(endpoints());
+  connection.cannot_connect(found ? Error{"its name has no address"} : found.error());
 }
 
 void BackendTarget::greeted(delivery::ConnectionId id, const smtp::PeerExtensions& extensions) {
+  if (auto why = unusable(extensions)) {
+    return failed(id, {smtp::SessionFailed::Why::Refused, smtp::ClientStage::Hello, std::move(*why), {}, {}});
+  }
   auto& kept = connections_.at(id);
   kept.ready = true;
-  if (retry_at_) {
-    environment_.journal.note(observe::Level::Info,
-                              fmt::format("backend {}: {} answers again", environment_.backend.name, name_));
-  }
-  retry_at_.reset();
-  backoff_ = environment_.options.backoff_first;
-  borrower_.on_greeted(extensions);
+  const bool needed = kept.look != Look::Curious || pool_.waiting() > 0;
+  kept.look = Look::None;
+  note_answer();
+  offered_ = extensions;
+  // RFC 8689 section 4.2.1: it is nothing without TLS, whoever offers it.
+  if (kept.connection->tls_facts() == nullptr) offered_->require_tls = false;
+  borrower_.on_greeted();
   if (kept.holder) return borrower_.on_leased(*kept.holder);
-  release(id);
+  if (!needed) return retire(id, Farewell::Quit);
+  release(id, environment_.loop.now());
+  serve_waiters();
 }
 
-void BackendTarget::back_off(const Error& error) {
-  ++failures_;
-  last_failure_ = error.text;
-  environment_.journal.note(observe::Level::Warning,
-                            fmt::format("backend {}: {}: {}; not tried again for {}", environment_.backend.name, name_,
-                                        error.text, readable(backoff_)));
-  retry_at_ = environment_.loop.now() + backoff_;
-  backoff_ = std::min(backoff_ * 2, environment_.options.backoff_max);
+/// To a backend that believes our address and is told nothing of the client, every stranger's mail would be ours.
+std::optional<Error> BackendTarget::unusable(const smtp::PeerExtensions& extensions) const {
+  using delivery::Identity;
+  const auto identity = environment_.backend.identity;
+  const bool missing = (identity == Identity::Xclient && extensions.xclient.empty()) ||
+                       (identity == Identity::Xforward && extensions.xforward.empty());
+  if (!missing) return std::nullopt;
+  const std::string_view verb = identity == Identity::Xclient ? "XCLIENT" : "XFORWARD";
+  return Error{fmt::format("does not offer {} to us, which identity = \"{}\" needs (Postfix: smtpd_authorized_{}_hosts; "
+                           "Dovecot: login_trusted_networks)",
+                           verb, to_lower_ascii(verb), to_lower_ascii(verb))};
+}
+
+void BackendTarget::alive(delivery::ConnectionId id) {
+  auto& kept = connections_.at(id);
+  kept.look = Look::None;
+  note_answer();
+  release(id, kept.idle_since);
+}
+
+// --- health ---
+
+void BackendTarget::note_answer() {
+  if (!health_.answered()) return;
+  environment_.journal.note(observe::Level::Info,
+                            fmt::format("backend {}: {} answers again", environment_.backend.name, name_));
+  look_later();
+}
+
+void BackendTarget::note_pause() {
+  environment_.journal.note(
+      observe::Level::Warning,
+      fmt::format("backend {}: {}: {}; not tried again for {}", environment_.backend.name, name_,
+                  health_.last_failure(), readable(health_.pause())));
+  look_later();
+}
+
+/// At the target, when nothing else shows how it is.
+void BackendTarget::look() {
+  if (closing_) return;
+  const Instant now = environment_.loop.now();
+  const bool down = health_.state() != delivery::Health::State::Up;
+  const auto idle = down ? std::nullopt : pool_.take_idle();
+  if (idle) {
+    auto& kept = connections_.at(idle->connection);
+    kept.look = Look::Useful;
+    kept.idle_since = idle->since;
+    kept.connection->session().probe(now);
+    kept.connection->pump();
+  } else if ((down || pool_.open() == 0) && health_.may_dial(now)) {
+    const auto id = pool_.try_dial(now);
+    if (!id) return look_timer_.start_at(now + look_again_after);
+    auto& kept = dial(*id);
+    kept.look = down || !offered_ ? Look::Useful : Look::Curious;
+    connect(*kept.connection, *id);
+  }
+  look_later();
+}
+
+void BackendTarget::look_later() {
+  const auto& interval = environment_.backend.health_interval;
+  if (closing_) return;
+  if (const auto retry_at = health_.retry_at()) return look_timer_.start_at(*retry_at);
+  if (interval > Duration::zero()) look_timer_.start_at(environment_.loop.now() + interval);
 }
 
 // --- events of connections ---
 
 void BackendTarget::on_event(delivery::ConnectionId id, smtp::ClientEvent event) {
   if (const auto* ready = std::get_if<smtp::PeerReady>(&event)) return greeted(id, ready->extensions);
+  if (std::holds_alternative<smtp::PeerAlive>(event)) return alive(id);
   if (auto* lost = std::get_if<smtp::SessionFailed>(&event)) return failed(id, std::move(*lost));
   if (const auto holder = connections_.at(id).holder) borrower_.on_event(*holder, event);
 }
@@ -192,17 +322,21 @@ void BackendTarget::on_room(delivery::ConnectionId id) {
 }
 
 void BackendTarget::failed(delivery::ConnectionId id, smtp::SessionFailed failed) {
+  using Why = smtp::SessionFailed::Why;
   const auto& kept = connections_.at(id);
   const auto holder = kept.holder;
-  const Borrower::Loss loss{std::move(failed), kept.has_served, kept.ready};
+  const bool no_answer_to_look =
+      kept.look != Look::None && failed.why != Why::PeerClosed && failed.why != Why::Refused;
+  // A backend may close what is idle: that says nothing, but a look at it needs another connection then.
+  const bool look_again = kept.ready && kept.look != Look::None && !no_answer_to_look;
+  const Borrower::Loss loss{std::move(failed), kept.has_rested, kept.ready};
   if (holder) lent_.erase(*holder);
-  if (!loss.was_ready) back_off(loss.failed.error);
+  const bool unwell = !loss.was_ready || no_answer_to_look;
+  if (unwell && health_.failed(kept.attempt, environment_.loop.now(), loss.failed.error.text)) note_pause();
+  if (!loss.was_ready) addresses_until_ = {};
   retire(id, Farewell::None);
   if (holder) borrower_.on_lost(*holder, loss);
-  // Nobody is left whose end they could await.
-  if (!loss.was_ready && pool_.open() == 0) {
-    for (const auto waiter : pool_.dismiss_waiters()) wake(waiter);
-  }
+  if (look_again) look();
 }
 
 void BackendTarget::on_closed(delivery::ConnectionId id) {
@@ -214,12 +348,17 @@ void BackendTarget::retire(delivery::ConnectionId id, Farewell farewell) {
   auto& kept = connections_.at(id);
   if (std::exchange(kept.closing, true)) return;
   kept.holder.reset();
+  if (!kept.ready) {
+    health_.abandoned(kept.attempt);
+    if (health_.retry_at()) look_later();
+  }
   if (farewell == Farewell::Quit) {
     kept.connection->quit();
   } else {
     kept.connection->drop();
   }
-  wake(pool_.lost(id));
+  pool_.lost(id);
+  serve_waiters();
 }
 
 // --- idle connections ---
@@ -237,15 +376,14 @@ void BackendTarget::close_idle() {
   closing_ = true;
   std::vector<delivery::ConnectionId> idle;
   for (const auto& [id, kept] : connections_) {
-    if (kept.ready && !kept.holder && !kept.closing) idle.push_back(id);
+    if (!kept.holder && !kept.closing) idle.push_back(id);
   }
   for (const auto id : idle) retire(id, Farewell::Quit);
   idle_timer_.stop();
+  look_timer_.stop();
 }
 
 // --- what is known ---
-
-std::optional<Instant> BackendTarget::retry_at() const { return retry_at_; }
 
 TargetStatus BackendTarget::status() const {
   TargetStatus made;
@@ -253,8 +391,10 @@ TargetStatus BackendTarget::status() const {
   made.target = name_;
   made.open = pool_.open();
   made.idle = pool_.idle();
-  made.failures = failures_;
-  made.last_failure = last_failure_;
+  made.waiting = pool_.waiting();
+  made.failures = health_.failures();
+  made.last_failure = health_.last_failure();
+  made.up = health_.state() == delivery::Health::State::Up;
   return made;
 }
 

@@ -25,6 +25,15 @@ std::string check_key(const std::string& backend, const smtp::ForwardPath& to, c
 /// RFC 3463 section 3.2: addressing. The backend does not know the recipient.
 bool is_unknown(const smtp::Reply& reply) { return reply.permanent() && reply.enhanced.starts_with("5.1."); }
 
+/// Numbers of recipients that go to the same target first.
+std::vector<std::vector<std::size_t>> homes(const std::vector<smtp::ForwardPath>& recipients, const Backend& backend) {
+  std::map<std::size_t, std::vector<std::size_t>> by_home;
+  for (std::size_t i = 0; i < recipients.size(); ++i) by_home[backend.home_of(recipients[i])].push_back(i);
+  std::vector<std::vector<std::size_t>> groups;
+  for (auto& [home, group] : by_home) groups.push_back(std::move(group));
+  return groups;
+}
+
 Delivered all_deferred(std::size_t recipients, const std::string& backend, const smtp::Reply& reply) {
   return {std::vector<delivery::RecipientOutcome>(recipients, {delivery::status_of(reply), reply}), backend};
 }
@@ -37,12 +46,23 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
 
   using CheckDone = std::function<void(const smtp::Reply&)>;
 
+  struct Open {
+    std::shared_ptr<Backend> backend;  // null: it is not configured
+    std::vector<TaskId> tasks;
+    std::size_t parts = 1;  // that have no outcome yet
+  };
+
   std::shared_ptr<Backend> make_backend(const delivery::BackendSettings& settings,
                                         std::shared_ptr<const tls::ClientContext> tls);
   void check(const delivery::BackendSettings& backend, const smtp::ForwardPath& to,
              const smtp::MailParameters& parameters, CheckDone done);
   void checked(const std::string& key, const smtp::Reply& reply);
-  OutboundDelivery::Callbacks delivery_callbacks(DeliveryId id, const std::weak_ptr<Backend>& backend,
+  void start(DeliveryId id, Delivery delivery, std::function<void(Delivered)> done);
+  void start_split(DeliveryId id, Delivery delivery, const std::vector<std::vector<std::size_t>>& groups,
+                   std::function<void(Delivered)> done);
+  void part_done(DeliveryId id);
+  std::function<void(Delivered)> finish(DeliveryId id, std::function<void(Delivered)> done);
+  OutboundDelivery::Callbacks delivery_callbacks(TaskId id, const std::weak_ptr<Backend>& backend,
                                                  std::function<void(Delivered)> done,
                                                  std::function<void(const Delivered&)> late);
   void note_late(const smtp::Envelope& envelope, const Delivered& delivered);
@@ -58,7 +78,7 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
   std::map<std::string, std::shared_ptr<Backend>> current;
   std::vector<std::shared_ptr<Backend>> retired;  // finish what they have begun
   std::unordered_map<std::string, std::vector<CheckDone>> checks;
-  std::unordered_map<DeliveryId, std::shared_ptr<Backend>> deliveries;  // null: its backend is not configured
+  std::unordered_map<DeliveryId, Open> deliveries;
   TaskId next_id = 1;
   std::function<void()> shut_down_done;
   bool shutting_down = false;
@@ -73,9 +93,10 @@ Backends::~Backends() = default;
 
 std::shared_ptr<Backend> Backends::State::make_backend(const delivery::BackendSettings& settings,
                                                        std::shared_ptr<const tls::ClientContext> tls) {
-  return std::make_shared<Backend>(loop, resolver, journal, options, settings, std::move(tls), [weak = weak_from_this()] {
-    if (const auto state = weak.lock()) state->sweep_soon();
-  });
+  return std::make_shared<Backend>(loop, resolver, journal, options, *options.shares, settings, std::move(tls),
+                                   [weak = weak_from_this()] {
+                                     if (const auto state = weak.lock()) state->sweep_soon();
+                                   });
 }
 
 void Backends::configure(std::shared_ptr<const delivery::RouteTable> routes, const BackendTlsContexts& tls) {
@@ -178,7 +199,7 @@ DeliveryId Backends::deliver(Delivery delivery, std::function<void(Delivered)> d
   const DeliveryId id = state_->next_id++;
   const auto found = state_->current.find(delivery.backend);
   if (found == state_->current.end()) {
-    state_->deliveries.emplace(id, nullptr);
+    state_->deliveries.emplace(id, State::Open{});
     const smtp::Reply reply = state_->shutting_down ? smtp::replies::backend_busy : smtp::replies::local_error;
     auto refused = all_deferred(delivery.envelope.recipients.size(), delivery.backend, reply);
     state_->loop.post([weak = std::weak_ptr(state_), id, refused = std::move(refused), done = std::move(done)] {
@@ -187,22 +208,95 @@ DeliveryId Backends::deliver(Delivery delivery, std::function<void(Delivered)> d
     });
     return id;
   }
-  const auto backend = found->second;
-  state_->deliveries.emplace(id, backend);
-  auto task = std::make_unique<OutboundDelivery>(std::move(delivery.envelope), std::move(delivery.body),
-                                                 state_->delivery_callbacks(id, backend, std::move(done), std::move(delivery.late)));
-  backend->start(id, std::move(task), delivery.final_deadline);
+  auto& open = state_->deliveries[id];
+  open.backend = found->second;
+  auto groups = homes(delivery.envelope.recipients, *open.backend);
+  if (groups.size() == 1) {
+    state_->start(id, std::move(delivery), std::move(done));
+  } else {
+    state_->start_split(id, std::move(delivery), groups, std::move(done));
+  }
   return id;
 }
 
-OutboundDelivery::Callbacks Backends::State::delivery_callbacks(DeliveryId id, const std::weak_ptr<Backend>& backend,
+void Backends::State::start(DeliveryId id, Delivery delivery, std::function<void(Delivered)> done) {
+  auto& open = deliveries.at(id);
+  const TaskId task_id = next_id++;
+  open.tasks.push_back(task_id);
+  const auto backend = open.backend;
+  auto task = std::make_unique<OutboundDelivery>(std::move(delivery.envelope), std::move(delivery.body),
+                                                 backend->settings().identity, std::move(delivery.client),
+                                                 delivery_callbacks(task_id, backend, finish(id, std::move(done)),
+                                                                    std::move(delivery.late)));
+  backend->start(task_id, std::move(task), delivery.final_deadline);
+}
+
+/// `done`, when all parts of the delivery have come to it.
+std::function<void(Delivered)> Backends::State::finish(DeliveryId id, std::function<void(Delivered)> done) {
+  return [weak = weak_from_this(), id, done = std::move(done)](Delivered delivered) {
+    const auto state = weak.lock();
+    if (state) state->part_done(id);
+    done(std::move(delivered));
+  };
+}
+
+void Backends::State::part_done(DeliveryId id) {
+  const auto found = deliveries.find(id);
+  if (found != deliveries.end() && --found->second.parts == 0) deliveries.erase(found);
+}
+
+/// Recipients whose home is another target go there in a transaction of their own.
+void Backends::State::start_split(DeliveryId id, Delivery delivery, const std::vector<std::vector<std::size_t>>& groups,
+                                  std::function<void(Delivered)> done) {
+  struct Joined {
+    Delivered delivered;
+    std::size_t open;
+    std::function<void(Delivered)> done;
+    std::function<void(const Delivered&)> late;
+
+    void take(const std::vector<std::size_t>& group, const Delivered& part) {
+      for (std::size_t i = 0; i < group.size(); ++i) delivered.outcomes[group[i]] = part.outcomes[i];
+      delivered.more_may_come = delivered.more_may_come || part.more_may_come;
+    }
+  };
+  auto joined = std::make_shared<Joined>();
+  joined->delivered.outcomes.resize(delivery.envelope.recipients.size());
+  joined->open = groups.size();
+  joined->done = std::move(done);
+  joined->late = std::move(delivery.late);
+  deliveries.at(id).parts = groups.size();
+  for (const auto& group : groups) {
+    Delivery part;
+    part.envelope.from = delivery.envelope.from;
+    part.envelope.parameters = delivery.envelope.parameters;
+    const auto& whole = delivery.envelope;
+    for (const auto index : group) {
+      part.envelope.recipients.push_back(whole.recipients[index]);
+      if (!whole.recipient_parameters.empty()) {
+        part.envelope.recipient_parameters.push_back(whole.recipient_parameters[index]);
+      }
+    }
+    part.body = delivery.body->again();
+    part.final_deadline = delivery.final_deadline;
+    part.client = delivery.client;
+    part.late = [joined, group](const Delivered& delivered) {
+      joined->take(group, delivered);
+      if (joined->open == 0 && joined->late) joined->late(joined->delivered);
+    };
+    start(id, std::move(part), [joined, group](const Delivered& delivered) {
+      joined->take(group, delivered);
+      auto& targets = joined->delivered.target;
+      targets += targets.empty() ? delivered.target : ", " + delivered.target;
+      if (--joined->open == 0) std::exchange(joined->done, nullptr)(joined->delivered);
+    });
+  }
+}
+
+OutboundDelivery::Callbacks Backends::State::delivery_callbacks(TaskId id, const std::weak_ptr<Backend>& backend,
                                                                 std::function<void(Delivered)> done,
                                                                 std::function<void(const Delivered&)> late) {
   const auto weak = weak_from_this();
-  return {[weak, id, done = std::move(done)](Delivered delivered) {
-            if (const auto state = weak.lock()) state->deliveries.erase(id);
-            done(std::move(delivered));
-          },
+  return {std::move(done),
           [weak, late = std::move(late)](const smtp::Envelope& envelope, const Delivered& delivered) {
             if (const auto state = weak.lock()) state->note_late(envelope, delivered);
             if (late) late(delivered);
@@ -228,16 +322,26 @@ void Backends::State::note_late(const smtp::Envelope& envelope, const Delivered&
 
 void Backends::cancel(DeliveryId id) {
   const auto found = state_->deliveries.extract(id);
-  if (!found.empty() && found.mapped()) found.mapped()->cancel(id);
+  if (found.empty()) return;
+  for (const auto task : found.mapped().tasks) found.mapped().backend->cancel(task);
 }
 
 // --- what is known ---
 
-bool Backends::all_offer_smtputf8() const {
-  return !state_->current.empty() && std::all_of(state_->current.begin(), state_->current.end(), [](const auto& each) {
-    const auto* offered = each.second->last_offered();
-    return offered != nullptr && offered->smtputf8;
-  });
+std::optional<smtp::Reply> Backends::cannot_carry(const std::string& backend,
+                                                  const smtp::MailParameters& parameters) const {
+  const auto found = state_->current.find(backend);
+  if (found == state_->current.end() || !found->second->offered()) return std::nullopt;
+  return smtp::cannot_carry(parameters, *found->second->offered());
+}
+
+smtp::Capabilities Backends::capabilities() const {
+  std::optional<smtp::Capabilities> made;
+  for (const auto& [name, backend] : state_->current) {
+    if (!backend->offered()) return {};
+    made = made ? smtp::common(*made, *backend->offered()) : *backend->offered();
+  }
+  return made.value_or(smtp::Capabilities{});
 }
 
 std::vector<TargetStatus> Backends::status() const {

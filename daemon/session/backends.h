@@ -1,19 +1,21 @@
 // The backends of one worker: pooled connections, recipient checks, hand-offs. All on the worker's loop.
 //
 //   Backends            names → Backend; what is remembered of recipients, checks that are joined
-//     Backend           its targets in order; the tasks under way, their attempts and time limits
-//       BackendTarget   one address: pool, dialling, back-off
-//         BackendConnection   a socket and its smtp::ClientSession
-//   OutboundTask        what a connection is wanted for: a check, a delivery, a first greeting
+//     Backend           its targets; the tasks under way, their attempts and time limits
+//       BackendTarget   one target: pool, dialling, health
+//         BackendConnection   a socket, TLS and a smtp::ClientSession
+//   OutboundTask        what a connection is wanted for: a check, a delivery
 //
-// A task goes from target to target as long as nothing can have been delivered: not once the message's body has been
-// read (it can be read only once), and least of all once the final dot was sent. What the backend has said of a
-// recipient by then is kept; the others are deferred.
+// Everything here belongs to one worker, but for the places for connections (ShareTable), which workers lend each other.
+//
+// A task goes from target to target as long as nothing can have been delivered: not once the final dot was sent. What
+// the backend has said of a recipient by then is kept; the others are deferred.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,10 +24,12 @@
 #include "daemon/session/body_source.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/settings.h"
+#include "daemon/session/share_table.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/resolver.h"
 #include "delivery/outcome.h"
 #include "delivery/plan.h"
+#include "proxy/client_identity.h"
 #include "smtp/client_session.h"
 
 namespace postern::session {
@@ -45,9 +49,11 @@ struct Delivery {
   smtp::Envelope envelope;  ///< recipients as the backend is to be asked for them
   std::unique_ptr<BodySource> body;
   Instant final_deadline;  ///< then the recipients without an answer are deferred
-  /// What the backend still said of the message when the answer had been given. At most once; may be null. It lives as
-  /// long as such an answer may come.
+  /// What the backend still said of the message when the answer had been given, of all recipients as far as it is
+  /// known by then. At most once for each target that had a part of it; may be null. It lives as long as such an answer
+  /// may come.
   std::function<void(const Delivered&)> late = {};
+  proxy::ClientIdentity client = {};  ///< told to backends that take it from us
 };
 
 /// The answer to a recipient check.
@@ -63,16 +69,17 @@ struct TargetStatus {
   std::string target;
   std::uint64_t open = 0;
   std::uint64_t idle = 0;
-  std::uint64_t failures = 0;  ///< to connect or to be greeted, since the target was configured
+  std::uint64_t waiting = 0;   ///< transactions in line for a connection
+  std::uint64_t failures = 0;  ///< to connect, to be greeted or to answer, since the target was configured
   std::string last_failure;
+  bool up = true;              ///< false: not used until a look at it succeeds
 };
 
 class Backends {
  public:
   struct Options {
     std::string hostname;                          ///< what LHLO says
-    unsigned worker_count = 1;                     ///< process limits are divided by it (at least one connection each)
-    Duration wait_max = std::chrono::seconds(30);  ///< in line for a connection; then `451 4.3.2`
+    std::shared_ptr<ShareTable> shares = std::make_shared<ShareTable>();  ///< of the whole process
     Duration backoff_first = std::chrono::milliseconds(100);  ///< a target that failed is not dialled for; doubles each time
     Duration backoff_max = std::chrono::seconds(30);
     Duration late_max = std::chrono::minutes(1);  ///< a connection is read on after `final_deadline`
@@ -97,8 +104,11 @@ class Backends {
   /// is still read to its end). `done` is not called any more.
   void cancel(DeliveryId id);
 
-  /// True when every configured backend offered SMTPUTF8 at its last greeting.
-  bool all_offer_smtputf8() const;
+  /// Why a message with these parameters cannot go to this backend, by what its targets offered at their last greeting.
+  std::optional<smtp::Reply> cannot_carry(const std::string& backend, const smtp::MailParameters& parameters) const;
+
+  /// What every configured backend offered at its last greeting; nothing at all while one has not greeted.
+  smtp::Capabilities capabilities() const;
 
   std::vector<TargetStatus> status() const;
 

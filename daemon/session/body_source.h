@@ -2,13 +2,14 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string_view>
 
 #include "base/result.h"
 
 namespace postern::session {
 
-/// Reads one message once, from start to end. Each hand-off has its own.
+/// Reads one message once, from start to end. Each attempt of a hand-off has its own.
 class BodySource {
  public:
   virtual ~BodySource() = default;
@@ -18,6 +19,9 @@ class BodySource {
   /// destroyed first, the callback never comes. An error means that the message cannot be read any more: the hand-off
   /// must be abandoned without a final dot.
   virtual void next(std::function<void(Result<std::string_view> piece)> piece) = 0;
+
+  /// Another source of the same message, which stands at its start.
+  virtual std::unique_ptr<BodySource> again() const = 0;
 };
 
 }  // namespace postern::session

@@ -57,10 +57,15 @@ void Inbound::start_smtp(smtp::TlsState tls) {
 }
 
 smtp::Extensions Inbound::extensions() const {
+  if (const auto& offer = services_.settings.get()->offer) return *offer;
+  const auto behind = services_.backends.capabilities();
   smtp::Extensions offered;
   offered.chunking = true;  // the text is the same as behind DATA, whatever the backend takes it by
   offered.limits = true;
-  offered.smtputf8 = services_.backends.all_offer_smtputf8();
+  offered.smtputf8 = behind.smtputf8;
+  offered.binarymime = behind.binary_mime;
+  offered.dsn = behind.dsn;
+  offered.requiretls = behind.require_tls;
   offered.prdr = true;  // whatever stands behind: it is we who join what backends say
   return offered;
 }

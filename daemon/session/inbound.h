@@ -100,7 +100,8 @@ class Inbound : private uv::SocketHandler {
   enum class Phase { Talking, Closing };
   enum class Received { Surely, Perhaps };  // our reply, by the client
 
-  void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked);
+  void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
+                         const smtp::RecipientParameters& parameters, const Checked& checked);
   void message_written(smtp::EventNumber number, smtp::OutcomeForm form, const Result<void>& written);
   void outcome_known(smtp::EventNumber number, const delivery::EachAndOverall& outcome);
   void settle_reply(Received received);

@@ -34,23 +34,29 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
     smtp_->answer(event.number, route.error(), services_.loop.now());
     return;
   }
+  if (const auto refusal = services_.backends.cannot_carry(route->backend->name, transaction_->parameters())) {
+    transaction_->refuse(event.to, route->backend->name, *refusal);
+    smtp_->answer(event.number, *refusal, services_.loop.now());
+    return;
+  }
   services_.backends.check(
       *route, transaction_->parameters(),
       [&directory = services_.directory, id = id_, number = event.number, asked = event.to,
-       transaction = transaction_](const Checked& checked) {
+       parameters = event.parameters, transaction = transaction_](const Checked& checked) {
         Inbound* session = directory.find(id);
         if (session != nullptr && session->transaction_ == transaction) {
-          session->recipient_checked(number, asked, checked);
+          session->recipient_checked(number, asked, parameters, checked);
         }
       });
 }
 
-void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked, const Checked& checked) {
+void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
+                                const smtp::RecipientParameters& parameters, const Checked& checked) {
   if (phase_ != Phase::Talking) return;
   smtp::Reply reply = checked.reply;
   if (!reply.positive()) {
     transaction_->refuse(asked, checked.backend, reply);
-  } else if (transaction_->accept(asked, checked.backend, checked.to)) {
+  } else if (transaction_->accept(asked, checked.backend, checked.to, parameters)) {
     ++record_.recipients;
     reply = smtp::replies::recipient_ok;
   } else {

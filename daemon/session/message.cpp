@@ -179,6 +179,8 @@ class Message::Reader : public BodySource {
     if (!queued) piece(fail("too many large messages wait for the disk"));
   }
 
+  std::unique_ptr<BodySource> again() const override { return std::make_unique<Reader>(message_); }
+
  private:
   std::shared_ptr<const Message> message_;
   bool memory_done_ = false;

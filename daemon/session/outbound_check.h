@@ -1,10 +1,11 @@
-// Is there such a recipient? And: is anybody there at all?
+// Is there such a recipient?
 #pragma once
 
 #include <functional>
 #include <optional>
 
 #include "daemon/session/outbound_task.h"
+#include "delivery/balance.h"
 
 namespace postern::session {
 
@@ -13,6 +14,7 @@ class OutboundCheck final : public OutboundTask {
  public:
   OutboundCheck(smtp::ForwardPath to, smtp::MailParameters parameters, std::function<void(const smtp::Reply&)> done);
 
+  std::string balance_key() const override { return delivery::hash_key(to_); }
   Progress begin(BackendConnection& connection, Instant now) override;
   Progress on_event(const smtp::ClientEvent& event) override;
   void on_lost(const smtp::SessionFailed*) override {}
@@ -24,16 +26,6 @@ class OutboundCheck final : public OutboundTask {
   smtp::MailParameters parameters_;
   std::function<void(const smtp::Reply&)> done_;
   std::optional<smtp::Reply> reply_;
-};
-
-/// Connects, so that the backend's extensions are known before the first message. It wants nothing of the session.
-class OutboundGreeting final : public OutboundTask {
- public:
-  Progress begin(BackendConnection&, Instant) override { return Progress::Finished; }
-  Progress on_event(const smtp::ClientEvent&) override { return Progress::Finished; }
-  void on_lost(const smtp::SessionFailed*) override {}
-  void conclude(const std::string&, const smtp::Reply&) override {}
-  void forget() override {}
 };
 
 }  // namespace postern::session

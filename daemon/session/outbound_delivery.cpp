@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "daemon/session/identify.h"
+
 namespace postern::session {
 
 namespace {
@@ -11,15 +13,24 @@ constexpr std::size_t unsent_octets_max = 256 * 1024;
 
 }  // namespace
 
-OutboundDelivery::OutboundDelivery(smtp::Envelope envelope, std::unique_ptr<BodySource> body, Callbacks callbacks)
+OutboundDelivery::OutboundDelivery(smtp::Envelope envelope, std::unique_ptr<BodySource> body,
+                                   delivery::Identity identity, proxy::ClientIdentity client, Callbacks callbacks)
     : envelope_(std::move(envelope)),
       source_(std::move(body)),
+      identity_(identity),
+      client_(std::move(client)),
       callbacks_(std::move(callbacks)),
       known_(envelope_.recipients.size()) {}
 
 OutboundTask::Progress OutboundDelivery::begin(BackendConnection& connection, Instant now) {
   connection_ = &connection;
+  if (std::exchange(body_, Body::Untouched) == Body::Reading) {
+    // An attempt before this one broke off in the body. Its source's last callback never comes.
+    source_ = source_->again();
+    awaiting_piece_ = false;
+  }
   known_.assign(envelope_.recipients.size(), std::nullopt);
+  envelope_.identify = identify_command(identity_, connection.session().extensions(), client_);
   connection.session().deliver(envelope_, now);
   return Progress::Goes;
 }

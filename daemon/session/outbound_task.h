@@ -20,6 +20,9 @@ class OutboundTask {
     Finished,  ///< the answer is there: the connection goes back, conclude() follows
   };
 
+  /// What Balance::Hash goes by.
+  virtual std::string balance_key() const { return {}; }
+
   /// Starts an attempt. The connection is lent until begin() or on_event() return Finished, or on_lost(). The caller
   /// pumps it; a task may flush() it.
   virtual Progress begin(BackendConnection& connection, Instant now) = 0;

@@ -16,6 +16,7 @@
 #include "delivery/ledger.h"
 #include "delivery/plan.h"
 #include "mtasts/policy_host.h"
+#include "smtp/extensions.h"
 #include "smtp/settings.h"
 #include "tls/context.h"
 
@@ -53,6 +54,7 @@ struct RunSettings {
   std::uint64_t generation = 0;
   std::map<Endpoint, ListenerSettings> listeners;  ///< by listening address
   smtp::SmtpSettings smtp;
+  std::optional<smtp::Extensions> offer;  ///< nothing: as far as every backend offered them
   ConnectionLimits connection_limits;
   Duration final_deadline = std::chrono::minutes(8);
   Duration drain = std::chrono::seconds(30);  ///< how long sessions may go on after a signal to end

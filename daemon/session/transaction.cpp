@@ -19,9 +19,10 @@ std::shared_ptr<Transaction> Transaction::make(const TransactionServices& servic
   return made;
 }
 
-bool Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to) {
+bool Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to,
+                         smtp::RecipientParameters parameters) {
   if (!admit(asked)) return false;
-  recipients_.push_back({std::move(asked), std::move(backend), std::move(to)});
+  recipients_.push_back({std::move(asked), std::move(backend), std::move(to), std::move(parameters)});
   return true;
 }
 
@@ -60,13 +61,16 @@ std::vector<Transaction::Part> Transaction::parts() const {
     if (recipient.known) continue;
     auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.backend == recipient.backend; });
     if (part == parts.end()) {
-      parts.push_back({recipient.backend, {}, {}, {}});
+      parts.push_back({recipient.backend, {}, {}, {}, {}});
       part = parts.end() - 1;
     }
     // A recipient who was named twice gets one copy, and the two answers are the same.
     const auto path = std::find(part->paths.begin(), part->paths.end(), recipient.to);
     part->path_of.push_back(static_cast<std::size_t>(path - part->paths.begin()));
-    if (path == part->paths.end()) part->paths.push_back(recipient.to);
+    if (path == part->paths.end()) {
+      part->paths.push_back(recipient.to);
+      part->parameters.push_back(recipient.parameters);
+    }
     part->members.push_back(i);
   }
   return parts;
@@ -97,14 +101,26 @@ void Transaction::deliver() {
     const auto part = std::make_shared<const Part>(std::move(each));
     Delivery delivery;
     delivery.backend = part->backend;
-    delivery.envelope = {from_, part->paths, parameters};
+    delivery.envelope = {from_, part->paths, parameters, part->parameters};
     delivery.body = message_->reader();
     delivery.final_deadline = final_deadline_;
+    delivery.client = client_identity();
     delivery.late = [self = shared_from_this(), part](const Delivered& delivered) { self->part_late(*part, delivered); };
     services_.backends.deliver(std::move(delivery), [self = shared_from_this(), part](const Delivered& delivered) {
       self->part_done(*part, delivered);
     });
   }
+}
+
+proxy::ClientIdentity Transaction::client_identity() const {
+  proxy::ClientIdentity client;
+  client.address = facts_.peer.address;
+  client.port = facts_.peer.port;
+  if (!facts_.client_name.empty()) client.hello_name = facts_.client_name;
+  client.protocol = "ESMTP";
+  client.identifier = facts_.transaction;
+  client.origin = "REMOTE";
+  return client;
 }
 
 void Transaction::part_done(const Part& part, const Delivered& delivered) {

@@ -51,7 +51,8 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   /// The backend would take this recipient; `asked` is what the client named, `to` what `backend` is asked for. False
   /// when it cannot be together with those accepted before (delivery/ledger.h): answer `450 4.5.3`; it is logged.
-  [[nodiscard]] bool accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to);
+  [[nodiscard]] bool accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to,
+                            smtp::RecipientParameters parameters);
   /// A recipient was refused or deferred at RCPT: one log line.
   void refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply);
 
@@ -95,6 +96,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
     smtp::ForwardPath asked;
     std::string backend;
     smtp::ForwardPath to;
+    smtp::RecipientParameters parameters;
     bool known = false;    // what became of it is from the ledger: no backend is asked
     bool awaited = false;  // the answer was given, and the backend may still say something else
     bool held = false;     // in the ledger, by us
@@ -102,6 +104,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   struct Part {  // of the hand-off: one backend
     std::string backend;
     std::vector<smtp::ForwardPath> paths;      // without duplicates
+    std::vector<smtp::RecipientParameters> parameters;  // of each path
     std::vector<std::size_t> path_of;          // recipient → paths, for those in `members`
     std::vector<std::size_t> members;          // → recipients_
   };
@@ -110,6 +113,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   std::vector<Part> parts() const;
   void pass(std::string_view piece);
+  proxy::ClientIdentity client_identity() const;
   void deliver();
   void part_done(const Part& part, const Delivered& delivered);
   void all_done();

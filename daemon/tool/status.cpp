@@ -35,8 +35,9 @@ std::string status_text(const control::StatusReply& status) {
        fmt::format("{} of the configuration, {} of the certificate map", status.config_generation, status.map_version));
   for (const auto& listener : status.listeners) line("listener", listener.address + "  " + listener.tls);
   for (const auto& backend : status.backends) {
-    auto value = fmt::format("{}  {}  {}, {} idle", backend.name, backend.target,
+    auto value = fmt::format("{}  {}  {}, {}, {} idle", backend.name, backend.target, backend.up ? "up" : "down",
                              plural(backend.connections, "connection", "connections"), backend.idle);
+    if (backend.waiting != 0) value += fmt::format(", {} waiting", backend.waiting);
     if (backend.failures != 0) {
       value += fmt::format(", {}, the last: {}", plural(backend.failures, "failure", "failures"), backend.last_failure);
     }

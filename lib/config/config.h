@@ -15,6 +15,7 @@
 #include "delivery/settings.h"
 #include "mtasts/policy_host.h"
 #include "smtp/address.h"
+#include "smtp/extensions.h"
 #include "smtp/settings.h"
 #include "tls/settings.h"
 
@@ -75,6 +76,7 @@ struct RunConfig {
   certs::SourceSettings certificates;
   tls::TlsSettings tls;
   smtp::SmtpSettings smtp;
+  std::optional<smtp::Extensions> offer;              ///< `smtp.offer`; nothing: by what the backends offer
   ConnectionLimits connection_limits;
   Duration drain = std::chrono::seconds(30);
   Duration final_deadline = std::chrono::minutes(8);  ///< from the client's dot to our reply

@@ -121,8 +121,24 @@ UniqueNames read_backends(const Section& root, RunConfig& run) {
     }
     section.choice("recipients", backend.recipients,
                    {{"verify", delivery::RecipientCheck::Verify}, {"trust", delivery::RecipientCheck::Trust}});
+    section.choice("balance", backend.balance,
+                   {{"order", delivery::Balance::Order},
+                    {"least", delivery::Balance::Least},
+                    {"hash", delivery::Balance::Hash}});
+    section.choice("identity", backend.identity,
+                   {{"auto", delivery::Identity::Auto},
+                    {"none", delivery::Identity::None},
+                    {"xclient", delivery::Identity::Xclient},
+                    {"xforward", delivery::Identity::Xforward}});
+    const bool to_mta = backend.protocol == delivery::Protocol::Smtp;
+    backend.local_parts = to_mta ? delivery::LocalParts::Safe : delivery::LocalParts::Any;
+    section.choice("local_parts", backend.local_parts,
+                   {{"safe", delivery::LocalParts::Safe}, {"any", delivery::LocalParts::Any}});
     section.integer("max_connections", backend.connections_max, {std::size_t{1}, std::size_t{10'000}});
     section.duration("idle", backend.idle_max, {seconds(0), hours(24)});
+    section.duration("max_age", backend.age_max, {seconds(1), hours(24)});
+    section.duration("wait", backend.wait_max, {milliseconds(10), hours(1)});
+    section.duration("health", backend.health_interval, {seconds(0), hours(24)});
     run.backends.push_back(std::move(backend));
   }
   return names;

@@ -17,6 +17,33 @@ using std::chrono::seconds;
 
 constexpr std::uint64_t gibibyte = 1024ull * 1024 * 1024;
 
+void read_offer(const Section& section, std::optional<smtp::Extensions>& offer) {
+  if (!section.has("offer")) return;
+  offer.emplace();
+  for (const Text& text : section.texts("offer")) {
+    if (text.value == "smtputf8") {
+      offer->smtputf8 = true;
+    } else if (text.value == "chunking") {
+      offer->chunking = true;
+    } else if (text.value == "binarymime") {
+      offer->binarymime = offer->chunking = true;  // RFC 3030 section 3
+    } else if (text.value == "dsn") {
+      offer->dsn = true;
+    } else if (text.value == "prdr") {
+      offer->prdr = true;
+    } else if (text.value == "limits") {
+      offer->limits = true;
+    } else if (text.value == "requiretls") {
+      offer->requiretls = true;
+    } else {
+      section.error(text.place, "offer",
+                    fmt::format("expected \"smtputf8\", \"chunking\", \"binarymime\", \"dsn\", \"prdr\", \"limits\" or "
+                                "\"requiretls\", found \"{}\"",
+                                escaped(text.value, 80)));
+    }
+  }
+}
+
 void read_smtp_section(const Section& section, RunConfig& run) {
   section.choice("smuggling", run.smtp.smuggling,
                  {{"reject", smtp::Smuggling::Reject}, {"normalize", smtp::Smuggling::Normalize}});
@@ -30,6 +57,7 @@ void read_smtp_section(const Section& section, RunConfig& run) {
     }
   }
   section.boolean("strict", run.smtp.strict);
+  read_offer(section, run.offer);
   section.size("spill_at", run.spill_at, {std::size_t{4096}, std::size_t{gibibyte}});
   section.path("spill_dir", run.spill_dir);
 }

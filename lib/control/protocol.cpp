@@ -30,6 +30,8 @@ void fields(Is<BackendStatus> auto& backend, Visitor&& field) {
   field("target", backend.target);
   field("connections", backend.connections);
   field("idle", backend.idle);
+  field("waiting", backend.waiting);
+  field("up", backend.up);
   field("failures", backend.failures);
   field("last_failure", backend.last_failure);
 }

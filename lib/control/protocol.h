@@ -33,6 +33,8 @@ struct BackendStatus {
   std::string target;
   std::uint64_t connections = 0;  ///< open now
   std::uint64_t idle = 0;
+  std::uint64_t waiting = 0;      ///< transactions in line for a connection
+  bool up = true;                 ///< false: not used until a look at it succeeds
   std::uint64_t failures = 0;     ///< connections that failed since the start
   std::string last_failure;       ///< empty: none
 };

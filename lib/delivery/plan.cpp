@@ -15,6 +15,12 @@ bool is_role_for_everybody(std::string_view local_part) {
   return equals_ignoring_case(local_part, "postmaster") || equals_ignoring_case(local_part, "abuse");
 }
 
+/// MTAs have read these as routes (`user%host`, `host!user`, `@a:b@c`), files, commands and options. A quoted local part
+/// can hold any of them.
+bool is_dangerous(std::string_view local_part) {
+  return local_part.starts_with('-') || local_part.find_first_of("%!@/|") != std::string_view::npos;
+}
+
 }  // namespace
 
 RouteTable::RouteTable(std::vector<BackendSettings> backends, std::vector<DomainSettings> domains,
@@ -51,7 +57,11 @@ tl::expected<RouteTable::Route, smtp::Reply> RouteTable::route(const smtp::Forwa
   const auto hosted = by_domain_.find(*domain);
   if (hosted == by_domain_.end() && !catch_all_) return tl::unexpected<smtp::Reply>(smtp::replies::relay_denied);
 
-  Route made{&backends_[hosted == by_domain_.end() ? *catch_all_ : hosted->second], to, std::nullopt, nullptr};
+  const auto& backend = backends_[hosted == by_domain_.end() ? *catch_all_ : hosted->second];
+  if (backend.local_parts == LocalParts::Safe && is_dangerous(to.mailbox.local_part)) {
+    return tl::unexpected<smtp::Reply>(smtp::replies::mailbox_syntax_refused);
+  }
+  Route made{&backend, to, std::nullopt, nullptr};
   // A domain that only passes through (the catch-all) has a postmaster of its own.
   const bool ours = hosted != by_domain_.end() && is_role_for_everybody(to.mailbox.local_part);
   if (!ours || !postmaster_ || *postmaster_ == to.mailbox) return made;

@@ -30,7 +30,7 @@ class RouteTable {
   };
 
   /// The route of a recipient, or the refusal: `550 5.7.1` for a domain that is not ours or an address literal, `550
-  /// 5.1.2` for what cannot be a domain. The pointers in a Route live as long as the table.
+  /// 5.1.2` for what cannot be a domain, `550 5.1.3` for a local part that is dangerous to its backend. The pointers in a Route live as long as the table.
   ///
   /// `<postmaster>` is always taken (RFC 5321 section 4.5.1): it goes to the configured postmaster address; without
   /// one, as it stands to the backend of the catch-all domain, else to the first backend.

@@ -5,24 +5,51 @@
 
 namespace postern::delivery {
 
-Pool::Pool(PoolLimits limits) : limits_(limits) {}
+Pool::Pool(PoolLimits limits, std::shared_ptr<ConnectionShares> shares, std::function<void()> look)
+    : limits_(limits), shares_(std::move(shares), std::move(look)) {}
 
-Pool::Lease Pool::lease(Instant now) {
-  if (const auto connection = take_idle()) return Reuse{*connection};
-  return dial_or_wait(now);
+Pool::Lease Pool::lease(Dialling dialling, Instant now) {
+  if (const auto idle = take_idle()) return Reuse{idle->connection};
+  if (dialling == Dialling::Forbidden) return open_.empty() ? Lease(Full{}) : wait();
+  if (shares_.take()) return Dial{dial(now)};
+  return wait();
 }
 
-Pool::Lease Pool::lease_fresh(Instant now) { return dial_or_wait(now); }
-
-Pool::Lease Pool::lease_kept() {
-  if (const auto connection = take_idle()) return Reuse{*connection};
-  return open_.empty() ? Lease(Full{}) : wait();
+Pool::Lease Pool::lease_fresh(Instant now) {
+  if (shares_.take()) return Dial{dial(now)};
+  if (const auto idle = take_idle()) return Reuse{idle->connection};
+  return wait();
 }
 
-Pool::Lease Pool::dial_or_wait(Instant now) {
-  if (open_.size() >= limits_.connections_max) return wait();
+std::optional<ConnectionId> Pool::try_dial(Instant now) {
+  if (shares_.take()) return dial(now);
+  if (waiting_.empty()) shares_.stop_wanting();
+  return std::nullopt;
+}
+
+std::optional<Pool::Passed> Pool::dial_for_waiter(Instant now) {
+  if (waiting_.empty()) {
+    shares_.stop_wanting();
+    return std::nullopt;
+  }
+  if (!shares_.take()) return std::nullopt;
+  const auto waiter = waiting_.front();
+  waiting_.pop_front();
+  return Passed{dial(now), waiter};
+}
+
+ConnectionId Pool::dial(Instant now) {
   open_.emplace_back(next_id_, now);
-  return Dial{next_id_++};
+  return next_id_++;
+}
+
+bool Pool::wanted_elsewhere() const { return waiting_.empty() ? shares_.others_want() : shares_.must_yield(); }
+
+std::optional<ConnectionId> Pool::spare() {
+  if (idle_.empty() || !shares_.others_want()) return std::nullopt;
+  const auto connection = idle_.front().connection;
+  lost(connection);
+  return connection;
 }
 
 Pool::Lease Pool::wait() {
@@ -31,11 +58,11 @@ Pool::Lease Pool::wait() {
   return Wait{next_id_++};
 }
 
-std::optional<ConnectionId> Pool::take_idle() {
+std::optional<Pool::Idle> Pool::take_idle() {
   if (idle_.empty()) return std::nullopt;
-  const auto connection = idle_.back().connection;
+  const auto idle = idle_.back();
   idle_.pop_back();
-  return connection;
+  return idle;
 }
 
 std::optional<Instant> Pool::dialled_at(ConnectionId connection) const {
@@ -50,19 +77,19 @@ bool Pool::worn_out(ConnectionId connection, Instant now) const {
 }
 
 std::optional<WaiterId> Pool::give_back(ConnectionId connection, Instant now) {
-  if (const auto waiter = next_waiter()) return waiter;
+  if (const auto waiter = next_waiter()) {
+    if (waiting_.empty()) shares_.stop_wanting();
+    return waiter;
+  }
   idle_.push_back({connection, now});
   return std::nullopt;
 }
 
-std::optional<WaiterId> Pool::lost(ConnectionId connection) {
-  forget(connection);
-  return next_waiter();
-}
-
-void Pool::forget(ConnectionId connection) {
+void Pool::lost(ConnectionId connection) {
   std::erase_if(idle_, [connection](const Idle& idle) { return idle.connection == connection; });
-  std::erase_if(open_, [connection](const auto& each) { return each.first == connection; });
+  if (std::erase_if(open_, [connection](const auto& each) { return each.first == connection; }) > 0) {
+    shares_.give_back();
+  }
 }
 
 std::optional<WaiterId> Pool::next_waiter() {
@@ -72,11 +99,15 @@ std::optional<WaiterId> Pool::next_waiter() {
   return waiter;
 }
 
-void Pool::stop_waiting(WaiterId waiter) { std::erase(waiting_, waiter); }
+void Pool::stop_waiting(WaiterId waiter) {
+  std::erase(waiting_, waiter);
+  if (waiting_.empty()) shares_.stop_wanting();
+}
 
 std::vector<WaiterId> Pool::dismiss_waiters() {
   const std::vector<WaiterId> dismissed(waiting_.begin(), waiting_.end());
   waiting_.clear();
+  shares_.stop_wanting();
   return dismissed;
 }
 
@@ -85,7 +116,7 @@ std::vector<ConnectionId> Pool::expire(Instant now) {
   for (const auto& idle : idle_) {
     if (idle.since + limits_.idle_max <= now || worn_out(idle.connection, now)) expired.push_back(idle.connection);
   }
-  for (const auto connection : expired) forget(connection);
+  for (const auto connection : expired) lost(connection);
   return expired;
 }
 

@@ -1,14 +1,17 @@
-// Which connection a hand-off gets: decisions only, it opens nothing. One for each target and worker. Nobody waits
-// while a connection is idle.
+// Which connection a hand-off gets: decisions only, it opens nothing. One for each target and worker, within the limit
+// of the whole process (ConnectionShares). Nobody waits while a connection is idle.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <variant>
 #include <vector>
 
 #include "base/instant.h"
+#include "delivery/connection_shares.h"
 
 namespace postern::delivery {
 
@@ -16,7 +19,6 @@ using ConnectionId = std::uint64_t;
 using WaiterId = std::uint64_t;
 
 struct PoolLimits {
-  std::size_t connections_max = 20;
   std::size_t waiters_max = 1000;  ///< then the answer is Full
   Duration idle_max = std::chrono::seconds(60);
   Duration age_max = std::chrono::minutes(10);
@@ -24,7 +26,8 @@ struct PoolLimits {
 
 class Pool {
  public:
-  explicit Pool(PoolLimits limits);
+  /// `look` as of ConnectionShares::Member: call spare() and dial_for_waiter() then, on this thread.
+  Pool(PoolLimits limits, std::shared_ptr<ConnectionShares> shares, std::function<void()> look);
 
   /// An idle connection, now leased.
   struct Reuse {
@@ -34,7 +37,7 @@ class Pool {
   struct Dial {
     ConnectionId connection;
   };
-  /// All are busy; give_back() or lost() will name this waiter.
+  /// All are busy; give_back() or dial_for_waiter() will name this waiter.
   struct Wait {
     WaiterId waiter;
   };
@@ -42,21 +45,41 @@ class Pool {
   struct Full {};
   using Lease = std::variant<Reuse, Dial, Wait, Full>;
 
-  Lease lease(Instant now);
-  /// Always Dial or Full/Wait: for the retry after a kept connection failed before its first answer.
+  enum class Dialling {
+    Allowed,
+    Forbidden,  ///< kept connections can still serve; Full when there are none
+  };
+  Lease lease(Dialling dialling, Instant now);
+  /// For the retry after a kept connection failed before its first answer. Reuse only when there is no other way.
   Lease lease_fresh(Instant now);
+  struct Idle {
+    ConnectionId connection;
+    Instant since;
+  };
+  /// The two ways to have a look at the target, which never wait. What was only looked at goes back with its old time.
+  std::optional<Idle> take_idle();
+  std::optional<ConnectionId> try_dial(Instant now);
 
-  /// Never Dial: while a target is not to be dialled, its kept connections can still serve. Full when there are none.
-  Lease lease_kept();
+  /// A connection to be opened for somebody who waits, when there is room for one: it is leased already.
+  struct Passed {
+    ConnectionId connection;
+    WaiterId waiter;
+  };
+  std::optional<Passed> dial_for_waiter(Instant now);
+
+  /// True when another worker should have the place of a connection that is about to be given back: close it instead.
+  bool wanted_elsewhere() const;
+  /// An idle connection that another worker should have the place of: removed here, to be closed by the caller.
+  std::optional<ConnectionId> spare();
 
   /// True when the connection has reached its age limit: close it instead of give_back().
   bool worn_out(ConnectionId connection, Instant now) const;
 
-  /// The connection is idle again. When somebody waits, it is leased to that waiter at once.
+  /// The connection is idle, since `now`. When somebody waits, it is leased to that waiter at once.
   std::optional<WaiterId> give_back(ConnectionId connection, Instant now);
 
-  /// The connection is gone. When somebody waits, a place is free: the waiter should call lease() again.
-  std::optional<WaiterId> lost(ConnectionId connection);
+  /// The connection is gone; dial_for_waiter() may have something.
+  void lost(ConnectionId connection);
 
   void stop_waiting(WaiterId waiter);
 
@@ -72,18 +95,13 @@ class Pool {
   std::size_t waiting() const;
 
  private:
-  std::optional<ConnectionId> take_idle();
-  void forget(ConnectionId connection);
   std::optional<Instant> dialled_at(ConnectionId connection) const;
   std::optional<WaiterId> next_waiter();
-  Lease dial_or_wait(Instant now);
+  ConnectionId dial(Instant now);
   Lease wait();
 
-  struct Idle {
-    ConnectionId connection;
-    Instant since;
-  };
   PoolLimits limits_;
+  ConnectionShares::Member shares_;
   std::deque<Idle> idle_;  // longest idle first; the youngest is leased first, so that what is not needed ages out
   std::deque<WaiterId> waiting_;
   std::vector<std::pair<ConnectionId, Instant>> open_;  // with the time of dialling

@@ -114,9 +114,12 @@ Result<void> read_attributes(std::string_view argument, std::string_view allowed
   return {};
 }
 
-Result<std::string> xclient_command(const ClientIdentity& identity, const std::vector<std::string_view>& offered) {
-  if (!lists(offered, "ADDR") || !identity.address) return fail("XCLIENT is offered without ADDR");
-  std::string command = "XCLIENT";
+namespace {
+
+Result<std::string> tell(std::string_view verb, const ClientIdentity& identity,
+                         const std::vector<std::string_view>& offered) {
+  if (!lists(offered, "ADDR") || !identity.address) return fail("{} is offered without ADDR", verb);
+  std::string command(verb);
   for (const Attribute& attribute : attributes) {
     if (!lists(offered, attribute.name)) continue;
     const auto value = attribute.write(identity);
@@ -126,6 +129,16 @@ Result<std::string> xclient_command(const ClientIdentity& identity, const std::v
                            value ? xtext(std::string_view(*value).substr(0, value_octets_max)) : std::string(unavailable));
   }
   return command;
+}
+
+}  // namespace
+
+Result<std::string> xclient_command(const ClientIdentity& identity, const std::vector<std::string_view>& offered) {
+  return tell("XCLIENT", identity, offered);
+}
+
+Result<std::string> xforward_command(const ClientIdentity& identity, const std::vector<std::string_view>& offered) {
+  return tell("XFORWARD", identity, offered);
 }
 
 std::string xtext(std::string_view raw) {

@@ -43,6 +43,9 @@ Result<void> read_attributes(std::string_view argument, std::string_view allowed
 /// the backend would else keep those of the proxy. An error when the backend takes no ADDR.
 Result<std::string> xclient_command(const ClientIdentity& identity, const std::vector<std::string_view>& offered);
 
+/// The same with XFORWARD, which informs the backend's log and policy but begins no new session.
+Result<std::string> xforward_command(const ClientIdentity& identity, const std::vector<std::string_view>& offered);
+
 std::string xtext(std::string_view raw);
 /// Nothing when a `+` is not followed by two hexadecimal digits.
 std::optional<std::string> from_xtext(std::string_view text);

@@ -28,6 +28,23 @@ std::string mail_command(const Envelope& envelope, const PeerExtensions& offered
   if (parameters.body == Body::EightBitMime && offered.eight_bit_mime) command += " BODY=8BITMIME";
   if (parameters.body == Body::BinaryMime) command += " BODY=BINARYMIME";
   if (parameters.smtputf8) command += " SMTPUTF8";
+  if (parameters.require_tls) command += " REQUIRETLS";
+  if (offered.dsn && parameters.ret) {
+    command += *parameters.ret == MailParameters::Return::Full ? " RET=FULL" : " RET=HDRS";
+  }
+  if (offered.dsn && !parameters.envid.empty()) command += " ENVID=" + parameters.envid;
+  return command + "\r\n";
+}
+
+/// A peer without DSN makes no reports of its own that a parameter could ask for or forbid (RFC 3461 section 5.2.2): its
+/// own MTA behind may, as it always did.
+std::string rcpt_command(const Envelope& envelope, std::size_t recipient, const PeerExtensions& offered) {
+  std::string command = "RCPT TO:" + envelope.recipients[recipient].text();
+  if (offered.dsn && recipient < envelope.recipient_parameters.size()) {
+    const auto& parameters = envelope.recipient_parameters[recipient];
+    if (parameters.notify) command += " NOTIFY=" + parameters.notify->text();
+    if (!parameters.orcpt.empty()) command += " ORCPT=" + parameters.orcpt;
+  }
   return command + "\r\n";
 }
 
@@ -260,7 +277,7 @@ void ClientSession::State::begin(Transaction next, Instant now) {
 }
 
 void ClientSession::State::begin_commands(Instant now) {
-  if (auto refusal = cannot_carry(transaction->envelope.parameters, extensions)) {
+  if (auto refusal = cannot_carry(transaction->envelope.parameters, capabilities_of(extensions))) {
     transaction->decide_rest(*refusal);
     return finish_transaction();
   }
@@ -282,7 +299,7 @@ void ClientSession::State::send_command(std::size_t number) {
   if (number == 0) {
     output += mail_command(transaction->envelope, extensions);
   } else if (number <= transaction->recipients()) {
-    output += "RCPT TO:" + transaction->envelope.recipients[number - 1].text() + "\r\n";
+    output += rcpt_command(transaction->envelope, number - 1, extensions);
   } else {
     output += transaction->purpose == Purpose::Deliver ? "DATA\r\n" : "RSET\r\n";
   }

@@ -27,6 +27,7 @@
 #include "base/instant.h"
 #include "base/result.h"
 #include "smtp/address.h"
+#include "smtp/parameters.h"
 #include "smtp/peer_extensions.h"
 #include "smtp/reply.h"
 #include "smtp/server_session.h"  // Dialect
@@ -70,13 +71,14 @@ enum class ClientStage {
 /// In the words of the protocol: "the greeting", "RCPT", "the final dot", ...
 std::string_view to_string(ClientStage stage);
 
-/// One transaction, as asked of the session. SIZE, BODY and SMTPUTF8 are said as far as the peer offers them. A message
-/// that needs SMTPUTF8 or BINARYMIME where it is not to be had is refused for every recipient without a word to the
-/// peer (`553 5.6.7`, `550 5.6.3`); an 8-bit message goes out as it is.
+/// One transaction, as asked of the session. SIZE, BODY, SMTPUTF8 and the parameters of DSN are said as far as the peer
+/// offers them. A message that needs SMTPUTF8, BINARYMIME or REQUIRETLS where it is not to be had is refused for every
+/// recipient without a word to the peer (`553 5.6.7`, `550 5.6.3`, `550 5.7.30`); an 8-bit message goes out as it is.
 struct Envelope {
   ReversePath from;
   std::vector<ForwardPath> recipients;
   MailParameters parameters;
+  std::vector<RecipientParameters> recipient_parameters = {};  ///< of each recipient; or none at all
   /// Who the message comes from, for a peer that believes us: a whole XCLIENT or XFORWARD command without its line end;
   /// empty: nothing is said. After XCLIENT, which begins the session anew, LHLO or EHLO is said again.
   std::string identify = {};

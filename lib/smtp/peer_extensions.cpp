@@ -49,11 +49,21 @@ PeerExtensions parse_extensions(const Reply& hello) {
   return made;
 }
 
-std::optional<Reply> cannot_carry(const MailParameters& parameters, const PeerExtensions& offered) {
+// RFC 3030 section 3: BINARYMIME is nothing without BDAT.
+Capabilities capabilities_of(const PeerExtensions& offered) {
+  return {offered.smtputf8, offered.binary_mime && offered.chunking, offered.dsn, offered.require_tls};
+}
+
+Capabilities common(const Capabilities& one, const Capabilities& other) {
+  return {one.smtputf8 && other.smtputf8, one.binary_mime && other.binary_mime, one.dsn && other.dsn,
+          one.require_tls && other.require_tls};
+}
+
+std::optional<Reply> cannot_carry(const MailParameters& parameters, const Capabilities& offered) {
   if (parameters.smtputf8 && !offered.smtputf8) return replies::smtputf8_unsupported_behind;
-  // RFC 3030 section 3: BINARYMIME is nothing without BDAT.
-  const bool binary = offered.binary_mime && offered.chunking;
-  if (parameters.body == MailParameters::Body::BinaryMime && !binary) return replies::binarymime_unsupported_behind;
+  const bool binary = parameters.body == MailParameters::Body::BinaryMime;
+  if (binary && !offered.binary_mime) return replies::binarymime_unsupported_behind;
+  if (parameters.require_tls && !offered.require_tls) return replies::requiretls_unsupported_behind;
   return std::nullopt;
 }
 

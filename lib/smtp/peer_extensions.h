@@ -31,10 +31,23 @@ struct PeerExtensions {
   friend bool operator==(const PeerExtensions&, const PeerExtensions&) = default;
 };
 
+/// Of what a peer offers, what decides which messages it can be given at all. All true is the most.
+struct Capabilities {
+  bool smtputf8 = false;
+  bool binary_mime = false;  ///< with CHUNKING
+  bool dsn = false;
+  bool require_tls = false;
+
+  friend bool operator==(const Capabilities&, const Capabilities&) = default;
+};
+Capabilities capabilities_of(const PeerExtensions& offered);
+/// What both have.
+Capabilities common(const Capabilities& one, const Capabilities& other);
+
 /// Of the answer to EHLO or LHLO.
 PeerExtensions parse_extensions(const Reply& hello);
 
-/// Why a message with these parameters cannot go to a peer with these extensions at all.
-std::optional<Reply> cannot_carry(const MailParameters& parameters, const PeerExtensions& offered);
+/// Why a message with these parameters cannot go to a peer with these capabilities at all.
+std::optional<Reply> cannot_carry(const MailParameters& parameters, const Capabilities& offered);
 
 }  // namespace postern::smtp

@@ -103,6 +103,7 @@ inline constexpr NamedReply no_such_mailbox{550, "5.1.1", "No such mailbox here"
 inline constexpr NamedReply mailbox_syntax_refused{550, "5.1.3", "This form of address is not taken here"};
 inline constexpr NamedReply domain_takes_no_mail{556, "5.1.10", "This domain takes no mail"};
 inline constexpr NamedReply smtputf8_unsupported_behind{553, "5.6.7", "The mail store of this recipient cannot take SMTPUTF8"};
+inline constexpr NamedReply requiretls_unsupported_behind{550, "5.7.30", "The mail store of this recipient cannot promise TLS"};
 inline constexpr NamedReply binarymime_unsupported_behind{550, "5.6.3", "The mail store of this recipient cannot take BINARYMIME"};
 inline constexpr NamedReply another_transaction{450, "4.5.3", "Send this recipient in another transaction"};
 inline constexpr NamedReply backend_unreachable{451, "4.4.1", "The mail store does not answer, try again later"};

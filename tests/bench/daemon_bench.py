@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """posternd measured from outside, beside the budgets of DESIGN section 8.
 
-    tests/bench/daemon_bench.py [--build DIR] [--only sessions,messages,idle] [--scale 0.2]
+    tests/bench/daemon_bench.py [--build DIR] [--only sessions,messages,recipients,dovecot,targets,memory,idle]
+                                [--scale 0.2]
 
 Server CPU is utime + stime of the posternd process; the floors (BoringSSL's handshake in memory, and a null responder
 that exchanges the same packets) are measured in the same run, because machines are noisy. Everything happens on
@@ -25,6 +26,19 @@ import time
 NAMES = 1000
 TICK = os.sysconf("SC_CLK_TCK")
 START_LIMIT_SECONDS = 60
+
+
+BACKEND = """
+[[backend]]
+name    = "{name}"
+deliver = "lmtp"
+to      = {to}
+{more}
+
+[[domain]]
+name    = "{name}.test"
+backend = "{name}"
+"""
 
 
 class Program:
@@ -139,7 +153,7 @@ class Bench:
     def count(self, full):
         return max(10, int(full * self.scale))
 
-    def configuration(self):
+    def configuration(self, more=""):
         path = self.folder / "posternd.toml"
         path.write_text(f"""\
 hostname  = "mx0.bench.test"
@@ -171,6 +185,7 @@ to      = ["unix:{self.store_path}"]
 [[domain]]
 name    = "sink.test"
 backend = "sink"
+{more}
 
 [[domain]]
 name    = "store.test"
@@ -182,14 +197,14 @@ backend = "store"
         self.starts += 1
         return Program([str(word) for word in command], self.folder / f"{name}-{self.starts}.log")
 
-    def posternd(self):
+    def posternd(self, more=""):
         (self.folder / "state").mkdir(exist_ok=True)
-        program = self.server("posternd", self.build / "daemon/posternd", "-c", self.configuration())
+        program = self.server("posternd", self.build / "daemon/posternd", "-c", self.configuration(more))
         program.answers(self.port)
         return program
 
-    def sink(self):
-        program = self.server("sink", self.load, "sink", "--listen", f"127.0.0.1:{self.sink_port}")
+    def sink(self, port=None):
+        program = self.server("sink", self.load, "sink", "--listen", f"127.0.0.1:{port or self.sink_port}")
         program.said("listening")
         return program
 
@@ -255,6 +270,89 @@ backend = "store"
                                   f"{each:.0f} us", budget if (tls, where) == ("yes", "sink") else "",
                                   f"{rate:.0f} messages/s; {where} {behind:.0f} us")
 
+    def recipients(self, table):
+        """Several recipients a message, each with a final reply of its own over LMTP."""
+        with self.sink(), self.posternd() as posternd:
+            for octets in (4 * 1024, 100 * 1024):
+                for recipients in (1, 2, 20):
+                    options = {"octets": octets, "recipient": "user@sink.test", "tls": "yes", "recipients": recipients}
+                    self.drive("messages", count=20, **options)
+                    count = self.count(20000 if octets < 65536 else 4000) // (4 if recipients == 20 else 1)
+                    before = posternd.cpu_seconds()
+                    report = self.drive("messages", count=count, concurrency=4, **options)
+                    each = (posternd.cpu_seconds() - before) / report["count"] * 1e6
+                    table.add(f"{octets // 1024} KiB over TLS, {recipients} recipients, into the sink", f"{each:.0f} us", "",
+                              f"{report['count'] / report['seconds']:.0f} messages/s, p50 {report['p50'] * 1e3:.2f} ms, "
+                              f"p99 {report['p99'] * 1e3:.2f} ms")
+
+    def dovecot(self, table):
+        """Into a real Dovecot, which writes to disk."""
+        sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+        from harness.dovecot import Dovecot
+        store = Dovecot(self.folder / "dovecot", ["user@dovecot.test", *(f"{n}user@dovecot.test" for n in range(1, 20))])
+        try:
+            with self.posternd(BACKEND.format(name="dovecot", to=f'"{store.target}"', more="")) as posternd:
+                for octets in (4 * 1024, 100 * 1024):
+                    for recipients in (1, 20):
+                        options = {"octets": octets, "recipient": "user@dovecot.test", "tls": "yes",
+                                   "recipients": recipients, "concurrency": 4}
+                        self.drive("messages", count=8, **options)
+                        before = posternd.cpu_seconds()
+                        report = self.drive("messages", count=self.count(1000) // recipients, **options)
+                        each = (posternd.cpu_seconds() - before) / report["count"] * 1e6
+                        table.add(f"{octets // 1024} KiB over TLS, {recipients} recipients, into Dovecot", f"{each:.0f} us",
+                                  "", f"{report['count'] / report['seconds']:.0f} messages/s, p50 "
+                                  f"{report['p50'] * 1e3:.1f} ms, p99 {report['p99'] * 1e3:.1f} ms")
+        finally:
+            store.stop()
+
+    def targets(self, table):
+        """Three targets: all well, and then one dead and one that accepts and never greets."""
+        well = [free_port() for _ in range(3)]
+        with self.sink(well[0]), self.sink(well[1]), self.sink(well[2]), socket.create_server(("127.0.0.1", 0)) as mute:
+            dead = free_port()
+            for what, ports in (("three targets", well),
+                                ("one of them dead and one mute", [dead, mute.getsockname()[1], well[2]])):
+                for balance in ("order", "least", "hash"):
+                    to = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+                    more = BACKEND.format(name="three", to=f"[{to}]", more=f'balance = "{balance}"\ntimeout = "1s"')
+                    with self.posternd(more) as posternd:
+                        options = {"octets": 4096, "recipient": "user@three.test", "tls": "yes", "concurrency": 4}
+                        self.drive("messages", count=50, **options)
+                        before = posternd.cpu_seconds()
+                        report = self.drive("messages", count=self.count(10000), **options)
+                        each = (posternd.cpu_seconds() - before) / report["count"] * 1e6
+                    table.add(f"4 KiB, {what}, {balance}", f"{each:.0f} us", "",
+                              f"{report['count'] / report['seconds']:.0f} messages/s, p50 {report['p50'] * 1e3:.2f} ms, p99 "
+                              f"{report['p99'] * 1e3:.2f} ms")
+
+    def memory(self, table):
+        """What a message in flight holds: hand-offs to a target that takes connections and never answers."""
+        with socket.create_server(("127.0.0.1", 0), backlog=2000) as mute:
+            for octets in (4 * 1024, 100 * 1024):
+                more = BACKEND.format(name="mute", to=f'"127.0.0.1:{mute.getsockname()[1]}"',
+                                      more='recipients = "trust"\nwait = "10m"\ntimeout = "10m"')
+                with self.posternd(more) as posternd:
+                    count = self.count(500)
+                    before = posternd.resident_kib()
+                    text = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * (octets // 72) + b".\r\n"
+                    clients = []
+                    for _ in range(count):
+                        client = socket.create_connection(("127.0.0.1", self.port))
+                        lines = client.makefile("rb")
+                        lines.readline()
+                        client.sendall(b"HELO load.bench.test\r\nMAIL FROM:<>\r\nRCPT TO:<user@mute.test>\r\nDATA\r\n")
+                        for _ in range(4):
+                            lines.readline()
+                        client.sendall(text)
+                        clients.append((client, lines))
+                    time.sleep(1)  # the last octets are read
+                    each = (posternd.resident_kib() - before) / count
+                    for client, _ in clients:
+                        client.close()
+                    posternd.process.kill()  # it would wait for its deadline
+                table.add(f"a message of {octets // 1024} KiB in flight, RSS of {count}", f"{each:.1f} KiB")
+
     def idle(self, table):
         count = self.count(5000)
         for tls, budget in (("no", "3 KiB"), ("yes", "10 KiB")):
@@ -278,7 +376,7 @@ def main():
     default_build = pathlib.Path(__file__).resolve().parents[2] / "build"
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--build", type=pathlib.Path, default=default_build)
-    parser.add_argument("--only", default="sessions,messages,idle", help="which measurements, separated by commas")
+    parser.add_argument("--only", default="sessions,messages,recipients,dovecot,targets,memory,idle", help="which measurements, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of operations")
     arguments = parser.parse_args()
 

@@ -18,7 +18,8 @@ using namespace postern;
 constexpr const char* usage = R"(Usage: bench-load RUN [--KEY VALUE]...
 
   sessions   --to HOST:PORT --count N [--concurrency N] [--tls yes] [--names FILE]
-  messages   --to HOST:PORT --count N --octets N --recipient ADDRESS [--tls yes] [--names FILE]
+  messages   --to HOST:PORT --count N --octets N --recipient ADDRESS [--recipients N] [--concurrency N] [--tls yes]
+             [--names FILE]
   idle       --to HOST:PORT --count N [--tls yes] [--names FILE]
   packets    --to HOST:PORT --count N [--concurrency N]
   responder  --listen HOST:PORT
@@ -61,7 +62,8 @@ int run(std::string_view what, const Values& values) {
   if (to && count > 0 && what == "packets") return bench::run_packets(*to, count, concurrency);
   if (to && count > 0 && what == "messages") {
     return bench::run_messages(target_of(values, *to),
-                               {count, number_of(values, "octets", 4096), text_of(values, "recipient")});
+                               {count, number_of(values, "octets", 4096), text_of(values, "recipient"),
+                                number_of(values, "recipients", 1), number_of(values, "concurrency", 1)});
   }
   std::fputs(usage, stderr);
   return 2;

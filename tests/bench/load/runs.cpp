@@ -63,6 +63,23 @@ int report(std::size_t count, std::size_t failures, Duration took) {
   return failures == 0 ? 0 : 1;
 }
 
+/// Of messages that were taken.
+int report(std::vector<Duration>& latencies, std::size_t failures, Duration took) {
+  std::sort(latencies.begin(), latencies.end());
+  const auto at = [&latencies](std::size_t percent) {
+    return latencies.empty() ? 0.0 : seconds(latencies[std::min(latencies.size() * percent / 100, latencies.size() - 1)]);
+  };
+  fmt::print("{{\"count\": {}, \"failures\": {}, \"seconds\": {:.6f}, \"p50\": {:.6f}, \"p99\": {:.6f}}}\n", latencies.size(),
+             failures, seconds(took), at(50), at(99));
+  return failures == 0 ? 0 : 1;
+}
+
+std::string envelope_text(const Messages& messages) {
+  std::string text = "MAIL FROM:<sender@bench.test>\r\nRCPT TO:<" + messages.recipient + ">\r\n";
+  for (std::size_t n = 1; n < messages.recipients; ++n) text += fmt::format("RCPT TO:<{}{}>\r\n", n, messages.recipient);
+  return text + "DATA\r\n";
+}
+
 /// Lines of 72 octets, without dots to stuff.
 std::string message_text(const Messages& messages) {
   std::string text = "From: <sender@bench.test>\r\nTo: <" + messages.recipient +
@@ -93,30 +110,46 @@ int run_sessions(const Target& target, std::size_t count, std::size_t concurrenc
 int run_messages(const Target& target, const Messages& messages) {
   uv::Loop loop;
   Crowd crowd(loop, target);
-  const std::string envelope =
-      "MAIL FROM:<sender@bench.test>\r\nRCPT TO:<" + messages.recipient + ">\r\nDATA\r\n";
+  const std::string envelope = envelope_text(messages);
   const std::string text = message_text(messages);
+  struct Progress {
+    std::size_t replies = 0;
+    Instant sent{};
+    bool is_last = false;  // nothing was sent behind the text
+  };
+  std::unordered_map<Dialogue*, Progress> progress;
+  std::vector<Duration> latencies;
   Instant begin{};
-  std::size_t begun = 0, taken = 0, replies = 0, refused = 0;
+  std::size_t begun = 0, refused = 0;
   crowd.callbacks.on_ready = [&](Dialogue& dialogue) {
-    begin = uv::monotonic_now();
-    begun = 1;
+    if (begin == Instant{}) begin = uv::monotonic_now();
+    if (begun >= messages.count) return dialogue.quit();
+    ++begun;
     dialogue.send(envelope);
   };
-  // Four replies a message: MAIL, RCPT, DATA, and the message itself.
+  // Replies of a message: MAIL, the RCPTs, DATA, and the message itself.
+  const std::size_t replies_each = messages.recipients + 3;
   crowd.callbacks.on_reply = [&](Dialogue& dialogue, int code) {
-    const std::size_t which = replies++ % 4;
+    auto& mine = progress[&dialogue];
+    const std::size_t which = mine.replies++ % replies_each;
     if (code >= 400) {
       fmt::print(stderr, "refused with {}\n", code);
       ++refused;
       return dialogue.quit();
     }
-    if (which == 2) dialogue.send(begun++ < messages.count ? text + envelope : text);
-    if (which == 3 && ++taken == messages.count) dialogue.quit();
+    if (which == replies_each - 2) {
+      mine.sent = uv::monotonic_now();
+      mine.is_last = begun >= messages.count;
+      if (!mine.is_last) ++begun;
+      dialogue.send(mine.is_last ? text : text + envelope);
+    }
+    if (which != replies_each - 1) return;
+    latencies.push_back(uv::monotonic_now() - mine.sent);
+    if (mine.is_last) dialogue.quit();
   };
-  crowd.add();
+  for (std::size_t n = 0; n < std::max<std::size_t>(messages.concurrency, 1); ++n) crowd.add();
   loop.run();
-  return report(taken, crowd.failures() + refused, uv::monotonic_now() - begin);
+  return report(latencies, crowd.failures() + refused, uv::monotonic_now() - begin);
 }
 
 int run_idle(const Target& target, std::size_t count) {

@@ -25,9 +25,12 @@ struct Messages {
   std::size_t count = 0;
   std::size_t octets = 0;
   std::string recipient;
+  std::size_t recipients = 1;   ///< of each message: RECIPIENT, 1RECIPIENT, 2RECIPIENT, ...
+  std::size_t concurrency = 1;  ///< connections, which share `count`
 };
 
-/// Messages over one kept connection, with the next envelope in the packet of the last one's end (RFC 2920).
+/// Messages over kept connections, with the next envelope in the packet of the last one's end (RFC 2920). Reports the
+/// time from the end of a message to its reply, too: median and 99th percentile.
 int run_messages(const Target& target, const Messages& messages);
 
 /// Opens `count` sessions, says "ready" on stdout, and holds them until stdin ends.

@@ -58,6 +58,28 @@ TEST_CASE("mail does not cross a network in clear unless it is said so in writin
         "p.toml:19:7: backend.tls: expected \"off\" or \"starttls\" or \"implicit\", found \"on\"\n");
 }
 
+TEST_CASE("how targets are used") {
+  const Parsed parsed =
+      parse(std::string(minimal) +
+            "[[backend]]\nname = \"b\"\ndeliver = \"smtp\"\nto = [\"[::1]:25\", \"[::1]:26\"]\nbalance = \"hash\"\n"
+            "identity = \"xforward\"\nlocal_parts = \"any\"\nmax_age = \"1m\"\nwait = \"5s\"\nhealth = \"0s\"\n"
+            "[[backend]]\nname = \"c\"\ndeliver = \"smtp\"\nto = \"[::1]:25\"\n");
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  const auto& backends = parsed.config->run.backends;
+  const auto& all = backends[1];
+  CHECK(all.balance == delivery::Balance::Hash);
+  CHECK(all.identity == delivery::Identity::Xforward);
+  CHECK(all.local_parts == delivery::LocalParts::Any);
+  CHECK(all.age_max == std::chrono::minutes(1));
+  CHECK(all.wait_max == std::chrono::seconds(5));
+  CHECK(all.health_interval == Duration::zero());
+  // An MTA may read more into an address than a store.
+  CHECK(backends[0].local_parts == delivery::LocalParts::Any);
+  CHECK(backends[2].local_parts == delivery::LocalParts::Safe);
+  CHECK(backends[2].identity == delivery::Identity::Auto);
+}
+
 TEST_CASE("TLS to a backend") {
   const Parsed parsed =
       parse(std::string(minimal) +

@@ -82,3 +82,18 @@ TEST_CASE("few connections in all lower the default for one address without a wa
   CHECK(parsed.diagnostics.empty());
   CHECK(parsed.config->run.connection_limits.connections_per_address == 10);
 }
+
+TEST_CASE("which extensions are offered") {
+  CHECK_FALSE(parse(minimal).config.value().run.offer);
+  const auto none = parse(std::string(minimal) + "[smtp]\noffer = []\n");
+  REQUIRE(none.config);
+  CHECK(none.config->run.offer == smtp::Extensions{});
+  const auto some = parse(std::string(minimal) + "[smtp]\noffer = [\"dsn\", \"binarymime\"]\n");
+  REQUIRE(some.config);
+  smtp::Extensions expected;
+  expected.dsn = expected.binarymime = expected.chunking = true;
+  CHECK(some.config->run.offer == expected);
+  CHECK(complaints_after("[smtp]\noffer = [\"dsn\", \"starttls\"]\n") ==
+        "p.toml:16:17: smtp.offer: expected \"smtputf8\", \"chunking\", \"binarymime\", \"dsn\", \"prdr\", \"limits\" or "
+        "\"requiretls\", found \"starttls\"\n");
+}

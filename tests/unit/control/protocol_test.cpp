@@ -28,7 +28,7 @@ StatusReply full_status() {
   status.config_generation = 18'446'744'073'709'551'615ull;
   status.faults = {"a fault", "another \"fault\"\n"};
   status.listeners = {ListenerStatus{"[::]:25", "starttls"}};
-  status.backends = {BackendStatus{"store", "unix:/run/lmtp", 1, 2, 3, "refused"}};
+  status.backends = {BackendStatus{"store", "unix:/run/lmtp", 1, 2, 4, false, 3, "refused"}};
   status.ledger = {1, 2, 3, 4, 5, 6, 7, "disk full"};
   return status;
 }

@@ -125,3 +125,21 @@ TEST_CASE("who does not fall back") {
                   ->fallback);
   CHECK_FALSE(RouteTable({backend("first")}, domains, std::nullopt).route(path("abuse", "iecc.com"))->fallback);
 }
+
+TEST_CASE("local parts that MTAs have read as more than a name do not reach one") {
+  BackendSettings mta;
+  mta.name = "mta";
+  mta.local_parts = LocalParts::Safe;
+  BackendSettings store;
+  store.name = "store";
+  const RouteTable table({mta, store}, {{DnsName::parse("example.com"), "mta", {}}, {DnsName::parse("example.net"), "store", {}}},
+                         {});
+  for (const auto* local : {"user%other.example", "other.example!user", "a@b", "/etc/passwd", "|sh", "-oQ/tmp"}) {
+    INFO(local);
+    const auto refused = table.route({smtp::Mailbox{local, "example.com"}});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error() == smtp::replies::mailbox_syntax_refused);
+    CHECK(table.route({smtp::Mailbox{local, "example.net"}}));
+  }
+  CHECK(table.route({smtp::Mailbox{"first.last-name+x=y", "example.com"}}));
+}

@@ -27,35 +27,45 @@ WaiterId waits(const Pool::Lease& lease) {
 
 bool is_full(const Pool::Lease& lease) { return std::holds_alternative<Pool::Full>(lease); }
 
-PoolLimits limits(std::size_t connections_max, std::size_t waiters_max = 10) {
-  PoolLimits made;
-  made.connections_max = connections_max;
-  made.waiters_max = waiters_max;
-  return made;
-}
+constexpr auto allowed = Pool::Dialling::Allowed;
+constexpr auto forbidden = Pool::Dialling::Forbidden;
+
+/// The only pool of its target.
+class OnePool : public Pool {
+ public:
+  explicit OnePool(std::size_t connections_max, std::size_t waiters_max = 10)
+      : Pool(limits(waiters_max), std::make_shared<ConnectionShares>(connections_max), [] {}) {}
+
+ private:
+  static PoolLimits limits(std::size_t waiters_max) {
+    PoolLimits made;
+    made.waiters_max = waiters_max;
+    return made;
+  }
+};
 
 }  // namespace
 
 TEST_CASE("an idle connection is leased before a new one is dialled, the youngest first") {
-  Pool pool(limits(3));
-  const auto a = dialled(pool.lease(start));
-  const auto b = dialled(pool.lease(start));
+  OnePool pool(3);
+  const auto a = dialled(pool.lease(allowed, start));
+  const auto b = dialled(pool.lease(allowed, start));
   CHECK(a != b);
   CHECK_FALSE(pool.give_back(a, start));
   CHECK_FALSE(pool.give_back(b, start));
   CHECK(pool.idle() == 2);
-  CHECK(reused(pool.lease(start)) == b);
-  CHECK(reused(pool.lease(start)) == a);
+  CHECK(reused(pool.lease(allowed, start)) == b);
+  CHECK(reused(pool.lease(allowed, start)) == a);
   CHECK(pool.idle() == 0);
   CHECK(pool.open() == 2);
 }
 
 TEST_CASE("at the limit hand-offs wait in line, and past that they are turned away") {
-  Pool pool(limits(1, 2));
-  const auto connection = dialled(pool.lease(start));
-  const auto first = waits(pool.lease(start));
-  const auto second = waits(pool.lease(start));
-  CHECK(is_full(pool.lease(start)));
+  OnePool pool(1, 2);
+  const auto connection = dialled(pool.lease(allowed, start));
+  const auto first = waits(pool.lease(allowed, start));
+  const auto second = waits(pool.lease(allowed, start));
+  CHECK(is_full(pool.lease(allowed, start)));
   CHECK(pool.waiting() == 2);
   SECTION("a connection that is given back is the first waiter's") {
     CHECK(pool.give_back(connection, start) == first);
@@ -65,8 +75,13 @@ TEST_CASE("at the limit hand-offs wait in line, and past that they are turned aw
     CHECK(pool.idle() == 1);
   }
   SECTION("a connection that is lost makes room for the first waiter") {
-    CHECK(pool.lost(connection) == first);
-    CHECK(dialled(pool.lease(start)) != connection);
+    CHECK_FALSE(pool.dial_for_waiter(start));
+    pool.lost(connection);
+    const auto passed = pool.dial_for_waiter(start);
+    REQUIRE(passed);
+    CHECK(passed->waiter == first);
+    CHECK(passed->connection != connection);
+    CHECK_FALSE(pool.dial_for_waiter(start));
   }
   SECTION("who stops waiting is not named") {
     pool.stop_waiting(first);
@@ -74,35 +89,37 @@ TEST_CASE("at the limit hand-offs wait in line, and past that they are turned aw
   }
   SECTION("all are dismissed when the target has died") {
     CHECK(pool.dismiss_waiters() == std::vector{first, second});
-    CHECK_FALSE(pool.lost(connection));
+    pool.lost(connection);
+    CHECK_FALSE(pool.dial_for_waiter(start));
   }
 }
 
 TEST_CASE("a fresh connection is never a kept one") {
-  Pool pool(limits(2));
-  const auto kept = dialled(pool.lease(start));
+  OnePool pool(2);
+  const auto kept = dialled(pool.lease(allowed, start));
   pool.give_back(kept, start);
   const auto fresh = dialled(pool.lease_fresh(start));
   CHECK(fresh != kept);
-  pool.give_back(fresh, start);
+  // Better a kept one than none at all.
+  CHECK(reused(pool.lease_fresh(start)) == kept);
   waits(pool.lease_fresh(start));
 }
 
 TEST_CASE("a target that is not to be dialled serves with what is open") {
-  Pool pool(limits(3));
-  CHECK(is_full(pool.lease_kept()));
-  const auto connection = dialled(pool.lease(start));
-  const auto waiter = waits(pool.lease_kept());
+  OnePool pool(3);
+  CHECK(is_full(pool.lease(forbidden, start)));
+  const auto connection = dialled(pool.lease(allowed, start));
+  const auto waiter = waits(pool.lease(forbidden, start));
   CHECK(pool.give_back(connection, start) == waiter);
   pool.give_back(connection, start);
-  CHECK(reused(pool.lease_kept()) == connection);
+  CHECK(reused(pool.lease(forbidden, start)) == connection);
 }
 
 TEST_CASE("idle connections end at their idle limit") {
-  Pool pool(limits(3));
+  OnePool pool(3);
   CHECK_FALSE(pool.deadline());
-  const auto a = dialled(pool.lease(start));
-  const auto b = dialled(pool.lease(start));
+  const auto a = dialled(pool.lease(allowed, start));
+  const auto b = dialled(pool.lease(allowed, start));
   CHECK_FALSE(pool.deadline());
   pool.give_back(a, start + 1s);
   pool.give_back(b, start + 2s);
@@ -111,12 +128,12 @@ TEST_CASE("idle connections end at their idle limit") {
   CHECK(pool.expire(start + 61s) == std::vector{a});
   CHECK(pool.deadline() == start + 62s);
   CHECK(pool.open() == 1);
-  CHECK(reused(pool.lease(start + 61s)) == b);
+  CHECK(reused(pool.lease(allowed, start + 61s)) == b);
 }
 
 TEST_CASE("connections end at their age limit") {
-  Pool pool(limits(3));
-  const auto connection = dialled(pool.lease(start));
+  OnePool pool(3);
+  const auto connection = dialled(pool.lease(allowed, start));
   CHECK_FALSE(pool.worn_out(connection, start + 10min - 1ns));
   CHECK(pool.worn_out(connection, start + 10min));
   pool.give_back(connection, start + 10min - 1s);
@@ -126,11 +143,58 @@ TEST_CASE("connections end at their age limit") {
 }
 
 TEST_CASE("an idle connection can be lost") {
-  Pool pool(limits(1));
-  const auto connection = dialled(pool.lease(start));
+  OnePool pool(1);
+  const auto connection = dialled(pool.lease(allowed, start));
   pool.give_back(connection, start);
-  CHECK_FALSE(pool.lost(connection));
+  pool.lost(connection);
   CHECK(pool.idle() == 0);
   CHECK(pool.open() == 0);
-  dialled(pool.lease(start));
+  dialled(pool.lease(allowed, start));
+}
+
+TEST_CASE("a look takes what is idle or a free place, and never waits") {
+  OnePool pool(1);
+  CHECK_FALSE(pool.take_idle());
+  const auto connection = pool.try_dial(start);
+  REQUIRE(connection);
+  CHECK_FALSE(pool.try_dial(start));
+  CHECK(pool.waiting() == 0);
+  pool.give_back(*connection, start);
+  const auto idle = pool.take_idle();
+  REQUIRE(idle);
+  CHECK(idle->connection == *connection);
+  CHECK(idle->since == start);
+  CHECK(pool.idle() == 0);
+}
+
+TEST_CASE("two pools of one target lend each other places") {
+  const auto shares = std::make_shared<ConnectionShares>(2);
+  unsigned told = 0;
+  Pool one({}, shares, [&told] { ++told; });
+  Pool other({}, shares, [] {});
+  const auto a = dialled(one.lease(allowed, start));
+  const auto b = dialled(one.lease(allowed, start));
+  one.give_back(a, start);
+  CHECK_FALSE(one.wanted_elsewhere());
+  CHECK_FALSE(one.spare());
+  const auto waiter = waits(other.lease(allowed, start));
+  CHECK(told == 1);
+  SECTION("an idle connection is given up") {
+    CHECK(one.spare() == a);
+    CHECK(one.open() == 1);
+    CHECK(other.dial_for_waiter(start)->waiter == waiter);
+    CHECK_FALSE(one.wanted_elsewhere());
+  }
+  SECTION("one that has served, too, even if it is waited for here") {
+    CHECK(reused(one.lease(allowed, start)) == a);
+    waits(one.lease(allowed, start));
+    CHECK(one.wanted_elsewhere());
+    one.lost(b);
+    CHECK_FALSE(one.dial_for_waiter(start));
+    CHECK(other.dial_for_waiter(start));
+  }
+  SECTION("unless nobody waits any more") {
+    other.stop_waiting(waiter);
+    CHECK_FALSE(one.spare());
+  }
 }

@@ -86,3 +86,13 @@ TEST_CASE("what is told us may be wrong") {
   CHECK(is_refused("NAME=" + std::string(256, 'a')));
   CHECK_FALSE(is_refused("IDENT=1", proxy::xforward_attributes));
 }
+
+TEST_CASE("XFORWARD says what it was offered") {
+  ClientIdentity identity;
+  identity.address = IpAddress::parse("2001:db8::1");
+  identity.hello_name = "mx example";
+  identity.identifier = "1K15";
+  CHECK(proxy::xforward_command(identity, {"NAME", "ADDR", "HELO", "IDENT"}).value() ==
+        "XFORWARD NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 HELO=mx+20example IDENT=1K15");
+  CHECK_FALSE(proxy::xforward_command(identity, {"NAME"}));
+}

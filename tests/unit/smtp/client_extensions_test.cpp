@@ -253,3 +253,35 @@ TEST_CASE("a probe") {
     dialogue.expect_failure(SessionFailed::Why::Refused, ClientStage::Noop);
   }
 }
+
+// --- parameters that are passed on ---
+
+TEST_CASE("the parameters of DSN and REQUIRETLS are passed on to a peer that has them") {
+  auto envelope = envelope_for({"a", "b"});
+  envelope.parameters.ret = MailParameters::Return::Headers;
+  envelope.parameters.envid = "QQ+2B1";
+  envelope.recipient_parameters = {{Notify{true, true, false}, "rfc822;a+2B@example.com"}, {Notify{}, ""}};
+  Dialogue dialogue(Dialect::Smtp);
+  SECTION("with both") {
+    envelope.parameters.require_tls = true;
+    dialogue.be_ready("250-PIPELINING\r\n250-DSN\r\n250 REQUIRETLS\r\n");
+    dialogue.session.deliver(envelope, start);
+    CHECK(dialogue.session.take_output() ==
+          "MAIL FROM:<alice@example.org> REQUIRETLS RET=HDRS ENVID=QQ+2B1\r\n"
+          "RCPT TO:<a@example.com> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2B@example.com\r\n"
+          "RCPT TO:<b@example.com> NOTIFY=NEVER\r\nDATA\r\n");
+  }
+  SECTION("without DSN nothing is said of it") {
+    dialogue.be_ready("250 PIPELINING\r\n");
+    dialogue.session.deliver(envelope, start);
+    CHECK(dialogue.session.take_output() ==
+          "MAIL FROM:<alice@example.org>\r\nRCPT TO:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n");
+  }
+  SECTION("without REQUIRETLS the message is not sent") {
+    envelope.parameters.require_tls = true;
+    dialogue.be_ready("250 DSN\r\n");
+    dialogue.session.deliver(envelope, start);
+    CHECK(dialogue.session.take_output().empty());
+    CHECK(dialogue.expect<DeliveryDone>().replies.front() == replies::requiretls_unsupported_behind);
+  }
+}
