@@ -136,7 +136,7 @@ TEST_CASE("a backend that closes in the middle of the message: the next target g
   worker.backends.configure(table({backend("store", {first.target(), second.target()})}));
   REQUIRE(worker.greeted());
   // More than lies in the buffers between us and a backend that reads nothing.
-  std::vector<std::string> pieces(512, std::string(64 * 1024, 'x') + "\r\n");
+  std::vector<std::string> pieces(256, std::string(64 * 1024, 'x') + "\r\n");
   std::string whole;
   for (const auto& piece : pieces) whole += piece;
   std::unique_ptr<BodySource> body;

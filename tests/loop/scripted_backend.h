@@ -109,10 +109,10 @@ class ScriptedBackend {
   void work_off(Client& client) {
     for (;;) {
       if (client.in_message) {
-        const auto end = client.received.rfind("\r\n.\r\n");
+        // Nothing stands behind a final dot: the client waits for the answer.
         const bool empty = client.received.starts_with(".\r\n");
-        if (end == std::string::npos && !empty) return;
-        const auto length = empty ? 0 : end + 2;
+        if (!client.received.ends_with("\r\n.\r\n") && !empty) return;
+        const auto length = empty ? 0 : client.received.size() - 3;
         messages.push_back(client.received.substr(0, length));
         client.received.erase(0, length + 3);
         client.in_message = false;

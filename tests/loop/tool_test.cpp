@@ -98,7 +98,7 @@ TEST_CASE("the status as text") {
         "certificates 1 certificate, for 3 names\n"
         "generation   2 of the configuration, 5 of the certificate map\n"
         "listener     127.0.0.1:2525  starttls\n"
-        "backend      store  unix:/run/store  1 connection, 1 idle\n"
+        "backend      store  unix:/run/store  up, 1 connection, 1 idle\n"
         "ledger       1 entry, 4 recorded since the start, 2 deduplicated, 1 refused, 3 separated\n");
   status.uptime_seconds = 0;
   CHECK(tool::status_text(status).starts_with("posternd     0.1.0, process 812, running for less than a second\n"));
