@@ -7,7 +7,24 @@
 
 namespace postern::certs {
 
-ClaimTable::ClaimTable() : names_(std::make_shared<NameIndex>()), current_(empty_snapshot()) {}
+ClaimTable::ClaimTable(std::uint64_t first_version)
+    : names_(std::make_shared<NameIndex>()), version_(first_version - 1), current_(empty_snapshot()) {}
+
+ClaimTable::ClaimTable(const ClaimTable& other)
+    : names_(other.names_->copy()),
+      heads_(other.heads_),
+      links_(other.links_),
+      free_link_(other.free_link_),
+      holders_(other.holders_),
+      dirty_(other.dirty_),
+      is_dirty_(other.is_dirty_),
+      conflicts_(other.conflicts_),
+      conflicts_of_(other.conflicts_of_),
+      entries_(other.entries_),
+      counts_(other.counts_),
+      version_(other.version_),
+      made_one_(other.made_one_),
+      current_(other.current_) {}
 
 NameIndex::Id ClaimTable::intern(std::string_view key) {
   if (const auto hit = names_->find(key)) return hit->id;
@@ -44,7 +61,7 @@ std::vector<NameIndex::Id> ClaimTable::drop_claims(Record& record, HolderId id) 
     mark(name);
   }
   record.names.clear();
-  certificate_count_ -= record.holder.credentials.size();
+  counts_.certificates -= record.holder.credentials.size();
   return served;
 }
 
@@ -52,7 +69,7 @@ void ClaimTable::set(HolderId id, Holder holder, const std::vector<Claim>& claim
   Record& record = holders_[id];
   const auto served = drop_claims(record, id);
   record.holder = std::move(holder);
-  certificate_count_ += record.holder.credentials.size();
+  counts_.certificates += record.holder.credentials.size();
   for (const auto& claim : claims) {
     std::uint32_t at = free_link_;
     if (at == none) {
@@ -108,32 +125,12 @@ void ClaimTable::decide_name(NameIndex::Id id, WallTime now, Slots<Entry>::Edito
   note_conflicts(id, verdict);
   const Entry* before = entries_.find(id);
   if (before != nullptr ? *before == after : after.empty()) return;
-  note_change(id, before != nullptr ? *before : Entry(), after, resolution.changes);
+  const auto name = names_->key(id);
+  const bool was_there = before != nullptr && !before->empty();
+  if (was_there != !after.empty()) counts_.add_name(name, was_there ? -1 : 1);
+  note_change(name, before != nullptr ? *before : Entry(), after, resolution.changes);
   editor.resize_up(id + std::size_t{1});
   editor.at(id) = std::move(after);
-}
-
-void ClaimTable::count(std::string_view key, std::ptrdiff_t by) {
-  const auto step = static_cast<std::size_t>(by);  // modulo arithmetic makes -1 right
-  name_count_ += step;
-  if (key.front() == '*') wildcard_count_ += step;
-  if (key.front() == '.') parent_count_ += step;
-}
-
-void ClaimTable::note_change(NameIndex::Id id, const Entry& before, const Entry& after, Changes& changes) {
-  const auto key = names_->key(id);
-  const auto same_leaf = [](const auto& a, const auto& b) {
-    return a == b || (a && b && a->leaf.fingerprint == b->leaf.fingerprint);
-  };
-  if (before.empty()) {
-    count(key, 1);
-    changes.added.emplace_back(key);
-  } else if (after.empty()) {
-    count(key, -1);
-    changes.removed.emplace_back(key);
-  } else if (!same_leaf(before.ecdsa, after.ecdsa) || !same_leaf(before.rsa, after.rsa)) {
-    changes.renewed.emplace_back(key);
-  }
 }
 
 void ClaimTable::note_conflicts(NameIndex::Id id, const Verdict& verdict) {
@@ -202,17 +199,15 @@ ClaimTable::Resolution ClaimTable::resolve(WallTime now, std::shared_ptr<const S
       resolution.new_conflicts.push_back(conflict_fault(conflict, found->second));
     }
   }
-  if (changed || version_ == 0) {
+  if (changed || !made_one_) {
+    made_one_ = true;
     version_ = edition;
     auto index = std::make_unique<Snapshot::Index>();
     index->names = names_;
     index->entries = entries_;
     index->ids = std::move(ids);
     index->version = version_;
-    index->name_count = name_count_;
-    index->wildcard_count = wildcard_count_;
-    index->parent_count = parent_count_;
-    index->certificate_count = certificate_count_;
+    index->counts = counts_;
     current_ = std::make_shared<const Snapshot>(std::move(index));
   }
   resolution.snapshot = current_;
@@ -223,6 +218,35 @@ std::vector<Fault> ClaimTable::conflicts() const {
   std::vector<Fault> faults;
   for (const auto& [conflict, names] : conflicts_) faults.push_back(conflict_fault(conflict, names));
   return faults;
+}
+
+std::vector<ClaimTable::Contender> ClaimTable::contenders(std::string_view key) const {
+  std::vector<Contender> found;
+  const auto hit = names_->find(key);
+  if (!hit) return found;
+  const auto conflicts = conflicts_of_.find(hit->id);
+  for (std::uint32_t at = heads_[hit->id]; at != none; at = links_[at].next) {
+    const Link& link = links_[at];
+    const bool held_back = conflicts != conflicts_of_.end() && !link.serving &&
+                           std::any_of(conflicts->second.begin(), conflicts->second.end(), [&](const Conflict& conflict) {
+                             return conflict.loser == link.holder && conflict.kind == ConflictKind::HeldBack;
+                           });
+    found.push_back({holders_.at(link.holder).holder.credentials[link.credential].get(), link.basis, link.serving,
+                     held_back});
+  }
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.serving > b.serving; });
+  return found;
+}
+
+void ClaimTable::each_claim(HolderId id,
+                            const std::function<void(std::string_view key, const Claim& claim)>& visit) const {
+  const auto found = holders_.find(id);
+  if (found == holders_.end()) return;
+  for (const auto name : found->second.names) {
+    for (std::uint32_t at = heads_[name]; at != none; at = links_[at].next) {
+      if (links_[at].holder == id) visit(names_->key(name), {name, links_[at].basis, links_[at].credential});
+    }
+  }
 }
 
 std::size_t ClaimTable::claimed(HolderId id) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "certs/contest.h"
+#include "certs/difference.h"
 #include "certs/fault.h"
 #include "certs/loader.h"
 #include "certs/name_index.h"
@@ -39,7 +41,10 @@ struct Holder {
 
 class ClaimTable {
  public:
-  ClaimTable();
+  explicit ClaimTable(std::uint64_t first_version = 1);
+  /// With a name index of its own, for that has one writer only.
+  ClaimTable(const ClaimTable& other);
+  ClaimTable& operator=(const ClaimTable&) = delete;
 
   /// The number of a key of the map (see NameIndex).
   NameIndex::Id intern(std::string_view key);
@@ -61,6 +66,16 @@ class ClaimTable {
 
   /// Names that a holder was refused, now.
   std::vector<Fault> conflicts() const;
+
+  /// Who claims a name, for those who want to know why it is served as it is.
+  struct Contender {
+    const tls::Credential* credential = nullptr;
+    Basis basis = Basis::San;
+    bool serving = false;    ///< in the last snapshot
+    bool held_back = false;
+  };
+  std::vector<Contender> contenders(std::string_view key) const;
+  void each_claim(HolderId id, const std::function<void(std::string_view key, const Claim& claim)>& visit) const;
 
   /// Names that the holder claims, and how many of them it serves.
   std::size_t claimed(HolderId id) const;
@@ -92,10 +107,8 @@ class ClaimTable {
   std::vector<NameIndex::Id> drop_claims(Record& record, HolderId id);
   void mark(NameIndex::Id id);
   void decide_name(NameIndex::Id id, WallTime now, Slots<Entry>::Editor& editor, Resolution& resolution);
-  void note_change(NameIndex::Id id, const Entry& before, const Entry& after, Changes& changes);
   void note_conflicts(NameIndex::Id id, const Verdict& verdict);
   Fault conflict_fault(const Conflict& conflict, const std::set<NameIndex::Id>& names) const;
-  void count(std::string_view key, std::ptrdiff_t by);
 
   std::shared_ptr<NameIndex> names_;
   std::vector<std::uint32_t> heads_;  // by name: its first link
@@ -110,8 +123,9 @@ class ClaimTable {
   std::vector<Candidate> candidates_;  // of the name at hand
   std::vector<std::uint32_t> candidate_links_;
   Slots<Entry> entries_;
-  std::size_t name_count_ = 0, wildcard_count_ = 0, parent_count_ = 0, certificate_count_ = 0;
-  std::uint64_t version_ = 0;
+  Snapshot::Index::Counts counts_;
+  std::uint64_t version_;   // of the last snapshot
+  bool made_one_ = false;
   std::shared_ptr<const Snapshot> current_;
 };
 

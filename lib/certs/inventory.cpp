@@ -36,6 +36,23 @@ std::string_view last_part(std::string_view path) { return path.substr(path.rfin
 
 }  // namespace
 
+Inventory::Inventory(const Inventory& other, FileSource& files, ClaimTable& names)
+    : files_(files),
+      names_(names),
+      items_(other.items_),
+      ids_(other.ids_),
+      leaving_(other.leaving_),
+      next_id_(other.next_id_),
+      looks_(other.looks_) {
+  std::unordered_map<const Place*, Place*> copy_of{{nullptr, nullptr}};
+  for (const auto& [key, place] : other.places_) {
+    auto& copy = places_[key] = std::make_unique<Place>(*place);
+    copy_of[place.get()] = copy.get();
+  }
+  for (auto& [key, place] : places_) place->parent = copy_of.at(place->parent);
+  for (auto& [id, item] : items_) item.place = copy_of.at(item.place);
+}
+
 Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now) {
   begin_look(now);
   look_at_configuration(settings);
@@ -88,7 +105,10 @@ std::string Inventory::place_key(Strength kind, const std::string& path) {
 
 Place& Inventory::place(Strength kind, const std::string& path, std::uint32_t order, Place* parent) {
   auto& known = places_[place_key(kind, path)];
-  if (!known) known = std::make_unique<Place>();
+  if (!known) {
+    known = std::make_unique<Place>();
+    look_.folders_changed = true;
+  }
   if (known->order != order) known->state.reset();  // its items get another rank: they are listed again
   known->kind = kind;
   known->path = path;
@@ -124,6 +144,11 @@ void Inventory::set_faults(Place& place, std::vector<Fault> faults) {
     }
   }
   place.faults = std::move(faults);
+}
+
+void Inventory::set_folders(Place& map, std::vector<std::string> folders) {
+  if (folders != map.folders) look_.folders_changed = true;
+  map.folders = std::move(folders);
 }
 
 void Inventory::look_at_configuration(const SourceSettings& settings) {
@@ -163,7 +188,7 @@ void Inventory::look_at_configuration(const SourceSettings& settings) {
 void Inventory::look_at_map(const std::string& path, std::uint32_t order) {
   Place& map = place(Strength::Map, path, order, nullptr);
   const auto state = files_.state(path);
-  map.folders = folders_of(files_, path);
+  set_folders(map, folders_of(files_, path));
   if (state && map.state == *state) return;
   std::optional<std::string> error;
   if (!state) {
@@ -279,13 +304,17 @@ void Inventory::drop_gone_folders() {
   }
 }
 
-void Inventory::call_again(WallTime since) {
+void Inventory::call_again(WallTime since, const Place& place) {
+  if (place.kind == Strength::Directory) look_.look_again_at.insert(place.path);
+  if (place.parent != nullptr) look_.look_again_at.insert(place.parent->path);  // the folder itself may have gone
+  look_.look_again_at.insert(place.folders.begin(), place.folders.end());
   const auto at = since + Loader::removal_delay;
   if (!look_.look_again || at < *look_.look_again) look_.look_again = at;
 }
 
 void Inventory::remove(std::map<ItemId, Item>::iterator& item) {
   look_.removed.push_back(item->first);
+  look_.folders_changed = true;
   look_.renamed.erase(item->first);
   leaving_.erase(item->first);
   ids_.erase(item->second.key);
@@ -314,7 +343,10 @@ void Inventory::drop_unwanted() {
   // The other way round, so that no folder outlives the parent that it points to.
   for (auto place = places_.end(); place != places_.begin();) {
     --place;
-    if (place->second->wanted_in_look != looks_ && !used.contains(place->second.get())) place = places_.erase(place);
+    if (place->second->wanted_in_look != looks_ && !used.contains(place->second.get())) {
+      place = places_.erase(place);
+      look_.folders_changed = true;
+    }
   }
 }
 
@@ -330,12 +362,12 @@ void Inventory::drop_missing() {
       item.missing_since.reset();
     } else if (!item.missing_since || *item.missing_since > now_) {
       item.missing_since = now_;
-      call_again(now_);
-    } else if (now_ - *item.missing_since >= Loader::removal_delay) {
+      call_again(now_, *item.place);
+    } else if (now_ - *item.missing_since >= Loader::removal_delay && item.place->listed_in_look == looks_) {
       remove(at);
       continue;
     } else {
-      call_again(*item.missing_since);
+      call_again(*item.missing_since, *item.place);
     }
     ++at;
   }
@@ -346,7 +378,7 @@ void Inventory::drop_leaving_names() {
     Item& item = items_.at(*id);
     if (item.leaving_since > now_) item.leaving_since = now_;
     if (now_ - item.leaving_since < Loader::removal_delay) {
-      call_again(item.leaving_since);
+      call_again(item.leaving_since, *item.place);
       ++id;
       continue;
     }

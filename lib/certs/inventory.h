@@ -44,13 +44,17 @@ struct Place {
 class Inventory {
  public:
   Inventory(FileSource& files, ClaimTable& names) : files_(files), names_(names) {}
+  /// A copy that goes on with a copy of the names.
+  Inventory(const Inventory& other, FileSource& files, ClaimTable& names);
 
   struct Look {
     std::vector<ItemId> removed;
     std::set<ItemId> renamed;    ///< another set of declared names than before, or another rank
     bool maps_changed = false;
+    bool folders_changed = false;   ///< there are other folders than before
     std::vector<Fault> new_faults;  ///< of places
     std::optional<WallTime> look_again;
+    std::set<std::string> look_again_at;  ///< the folders, or the one around a map
     std::size_t files_read = 0;
   };
   Look look(const SourceSettings& settings, WallTime now);
@@ -84,8 +88,9 @@ class Inventory {
   void drop_missing();
   void remove(std::map<ItemId, Item>::iterator& item);
   void drop_leaving_names();
-  void call_again(WallTime since);
+  void call_again(WallTime since, const Place& place);
   void set_faults(Place& place, std::vector<Fault> faults);
+  void set_folders(Place& map, std::vector<std::string> folders);
 
   FileSource& files_;
   ClaimTable& names_;

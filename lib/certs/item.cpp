@@ -75,8 +75,9 @@ class ItemReader {
     }
   }
 
-  void add(Result<CredentialPtr> credential) {
+  void add(Result<std::shared_ptr<tls::Credential>> credential) {
     if (credential) {
+      (*credential)->key_files.assign(item_.files.begin() + (item_.form == Form::Pair ? 1 : 0), item_.files.end());
       reading_.credentials.push_back(std::move(*credential));
     } else {
       problem(Fault::Severity::Error, credential.error().text);

@@ -60,6 +60,7 @@ struct Item {
   std::vector<std::string> folders;      ///< those of its files and of what they link to
   std::vector<CredentialPtr> good;       ///< the last that could be used
   std::vector<Fault> problems;           ///< with the files as they are now
+  std::optional<WallTime> failing_since; ///< when there are problems: the load that saw the first
   std::vector<Fault> faults;             ///< all that is wrong with it, as reported
 };
 

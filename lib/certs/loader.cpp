@@ -1,20 +1,13 @@
 #include "certs/loader.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <iterator>
-#include <set>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
-#include "base/text.h"
-#include "certs/claim_table.h"
-#include "certs/inventory.h"
-#include "certs/item.h"
 #include "certs/layout.h"
+#include "certs/loader_state.h"
 
 namespace postern::certs {
 
@@ -27,52 +20,6 @@ constexpr std::size_t items_a_task = 64;  // so that handing out tasks costs not
 void run_inline(Tasks& tasks) {
   for (auto& task : tasks) task();
 }
-
-struct Loader::State {
-  explicit State(std::unique_ptr<FileSource> source)
-      : files(std::move(source)), ids(std::make_shared<const Snapshot::Index::Ids>()), inventory(*files, claims) {}
-
-  LoadOutcome load(const SourceSettings& settings, WallTime at, const Executor& executor);
-
-  LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime at, const Executor& executor);
-
-  enum class Declared { AsBefore, Changed };
-  void begin(WallTime at);
-  LoadOutcome finish(Inventory::Look look, Declared names, const std::set<std::string>* only, const Executor& executor);
-  void remake_declared();
-  void read_items(const std::set<std::string>* only, const Executor& executor);
-  void take(ItemId id, Item& item, Reading reading);
-  void pass_validity_bounds();
-  void claim(ItemId id, Item& item);
-  std::vector<Claim> claims_of(const Item& item) const;
-  void claim_declared(const Item& item, std::vector<Claim>& out) const;
-  void claim_own_names(const Item& item, std::vector<Claim>& out) const;
-  void update_faults(Item& item);
-  void add_validity_faults(const Item& item, std::vector<Fault>& faults) const;
-  void add_coverage_faults(const Item& item, std::vector<Fault>& faults) const;
-  std::string meanwhile(const Item& item) const;
-  std::string names_for_people(const Item& item) const;
-  void remake_ids();
-  void collect_standing();
-
-  std::unique_ptr<FileSource> files;
-  mutable ClaimTable claims;  // interning a name changes nothing that can be seen
-  std::shared_ptr<const Snapshot::Index::Ids> ids;
-  Inventory inventory;
-  // When certificates begin or cease to be valid, so that their names are decided anew then.
-  std::set<std::pair<WallTime, ItemId>> bounds;
-  // For Names::Declared: the names of domains and maps, and by parent, for wildcard certificates.
-  Names names_mode = Names::All;
-  std::vector<DnsName> domain_names;
-  std::unordered_set<NameIndex::Id> declared;
-  std::unordered_map<std::string_view, std::vector<NameIndex::Id>> declared_below;
-  std::uint64_t snapshot_version = 0;
-  // Of the load that is under way:
-  WallTime now{};
-  LoadOutcome outcome;
-  std::set<ItemId> to_claim;
-  bool ids_changed = false;
-};
 
 LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor) {
   begin(at);
@@ -102,7 +49,9 @@ void Loader::State::begin(WallTime at) {
 LoadOutcome Loader::State::finish(Inventory::Look look, Declared names, const std::set<std::string>* only,
                                   const Executor& executor) {
   outcome.files_read = look.files_read;
+  outcome.folders_changed = look.folders_changed;
   outcome.look_again = look.look_again;
+  outcome.look_again_at.assign(look.look_again_at.begin(), look.look_again_at.end());
   outcome.faults = std::move(look.new_faults);
   to_claim = std::move(look.renamed);
   for (const auto id : look.removed) claims.remove(id);
@@ -126,21 +75,25 @@ LoadOutcome Loader::State::finish(Inventory::Look look, Declared names, const st
 /// Other names are declared than before, so that folders may claim others.
 void Loader::State::remake_declared() {
   declared.clear();
-  declared_below.clear();
   for (const auto& name : domain_names) declared.insert(claims.intern(name.text()));
   for (const auto& [id, item] : inventory.items()) {
     if (names_mode != Names::Declared) break;
     if (item.place->kind == Strength::Map) declared.insert(item.declared.begin(), item.declared.end());
   }
+  index_declared();
+  for (const auto& [id, item] : inventory.items()) {
+    if (item.place->kind == Strength::Directory) to_claim.insert(id);
+  }
+}
+
+void Loader::State::index_declared() {
+  declared_below.clear();
   for (const auto id : declared) {
     const auto key = claims.key(id);
     const auto dot = key.find('.');
     if (key.front() != '*' && dot != 0 && dot != std::string_view::npos) {
       declared_below[key.substr(dot + 1)].push_back(id);
     }
-  }
-  for (const auto& [id, item] : inventory.items()) {
-    if (item.place->kind == Strength::Directory) to_claim.insert(id);
   }
 }
 
@@ -152,11 +105,13 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
     Reading reading;
   };
   std::vector<Job> jobs;
+  std::unordered_set<std::string_view> here;  // asked for each item: by its hash, not by comparing long paths
+  if (only != nullptr) here.insert(only->begin(), only->end());
   for (auto& [id, item] : inventory.items()) {
     if (item.missing_since) continue;
     const bool concerned = only == nullptr || item.seen.empty() ||
                            std::any_of(item.folders.begin(), item.folders.end(),
-                                       [&](const std::string& folder) { return only->contains(folder); });
+                                       [&](const std::string& folder) { return here.contains(folder); });
     if (concerned) jobs.push_back({id, &item, {}});
   }
   Tasks tasks;
@@ -175,8 +130,14 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
 
 void Loader::State::take(ItemId id, Item& item, Reading reading) {
   item.seen = std::move(reading.seen);
+  if (item.folders != reading.folders) outcome.folders_changed = true;
   item.folders = std::move(reading.folders);
   item.problems = std::move(reading.problems);
+  if (item.problems.empty()) {
+    item.failing_since.reset();
+  } else if (!item.failing_since) {
+    item.failing_since = now;
+  }
   bool same = reading.credentials.size() == item.good.size();
   for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_chain(*reading.credentials[i], *item.good[i]);
   if (!reading.credentials.empty() && !same) {
@@ -264,93 +225,6 @@ void Loader::State::claim_own_names(const Item& item, std::vector<Claim>& out) c
   }
 }
 
-std::string Loader::State::names_for_people(const Item& item) const {
-  constexpr std::size_t names_told = 3;
-  std::vector<std::string> names;
-  for (const auto id : item.declared) names.emplace_back(claims.key(id));
-  if (names.empty()) {
-    for (const auto& credential : item.good) {
-      for (const auto& name : credential->leaf.names) names.push_back(name.text());
-      for (const auto& parent : credential->leaf.wildcards) names.push_back("*." + parent.text());
-    }
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-  }
-  if (names.empty()) return item.stem;
-  std::string list;
-  for (std::size_t i = 0; i < std::min(names.size(), names_told); ++i) list += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > names_told) list += fmt::format(" and {} more", names.size() - names_told);
-  return list;
-}
-
-std::string Loader::State::meanwhile(const Item& item) const {
-  const std::string names = names_for_people(item);
-  if (!item.good.empty()) {
-    return fmt::format("; the certificate that was read before stays for {} (it ends {})", names,
-                       rfc3339(item.good.front()->leaf.not_after));
-  }
-  return names.empty() ? "" : fmt::format("; no certificate from here for {}", names);
-}
-
-void Loader::State::add_validity_faults(const Item& item, std::vector<Fault>& faults) const {
-  for (const auto& credential : item.good) {
-    const auto& leaf = credential->leaf;
-    if (leaf.not_after <= now) {
-      faults.push_back({Fault::Severity::Error, item.label,
-                        fmt::format("{}: the certificate for {} has expired on {}; it is served all the same",
-                                    credential->source, names_for_people(item), rfc3339(leaf.not_after))});
-    } else if (leaf.not_before > now) {
-      faults.push_back({Fault::Severity::Error, item.label,
-                        fmt::format("{}: the certificate for {} is not valid before {}", credential->source,
-                                    names_for_people(item), rfc3339(leaf.not_before))});
-    }
-    for (const auto& note : credential->notes) faults.push_back({Fault::Severity::Warning, item.label, note});
-  }
-}
-
-void Loader::State::add_coverage_faults(const Item& item, std::vector<Fault>& faults) const {
-  const auto covered = [](const tls::LeafFacts& leaf, std::string_view key) {
-    if (key.starts_with("*.")) {
-      return std::any_of(leaf.wildcards.begin(), leaf.wildcards.end(),
-                         [&](const DnsName& parent) { return parent.text() == key.substr(2); });
-    }
-    // `.example.com`: nothing covers any depth; a wildcard for it is what one can have.
-    if (key.starts_with('.')) {
-      return std::any_of(leaf.wildcards.begin(), leaf.wildcards.end(),
-                         [&](const DnsName& parent) { return parent.text().ends_with(key.substr(1)); });
-    }
-    const auto name = DnsName::parse(key);
-    return name && leaf.covers(*name);
-  };
-  for (const auto& credential : item.good) {
-    std::size_t uncovered = 0;
-    std::string first;
-    for (const auto id : item.declared) {
-      if (covered(credential->leaf, claims.key(id))) continue;
-      if (uncovered++ == 0) first = claims.key(id);
-    }
-    if (uncovered == 0) continue;
-    faults.push_back({Fault::Severity::Warning, item.label,
-                      fmt::format("{}: the certificate is declared for {}{}, which is not among the names that it "
-                                  "covers: a sender that checks will refuse it",
-                                  credential->source, first,
-                                  uncovered > 1 ? fmt::format(" and {} more", uncovered - 1) : "")});
-  }
-}
-
-void Loader::State::update_faults(Item& item) {
-  std::vector<Fault> faults;
-  for (const auto& problem : item.problems) {
-    faults.push_back({problem.severity, problem.source, problem.text + meanwhile(item)});
-  }
-  add_validity_faults(item, faults);
-  add_coverage_faults(item, faults);
-  for (const auto& fault : faults) {
-    if (std::find(item.faults.begin(), item.faults.end(), fault) == item.faults.end()) outcome.faults.push_back(fault);
-  }
-  item.faults = std::move(faults);
-}
-
 void Loader::State::remake_ids() {
   Snapshot::Index::Ids remade;
   for (const auto& [id, item] : inventory.items()) {
@@ -381,9 +255,30 @@ void Loader::State::collect_standing() {
   std::move(conflicts.begin(), conflicts.end(), std::back_inserter(standing));
 }
 
-Loader::Loader(std::unique_ptr<FileSource> files) : state_(std::make_unique<State>(std::move(files))) {}
+/// What `declared_below` points to lies in the names.
+Loader::State::State(const State& other)
+    : files(other.files),
+      claims(other.claims),
+      ids(other.ids),
+      inventory(other.inventory, *files, claims),
+      bounds(other.bounds),
+      names_mode(other.names_mode),
+      domain_names(other.domain_names),
+      declared(other.declared),
+      snapshot_version(other.snapshot_version) {
+  index_declared();
+}
+
+Loader::Loader(std::shared_ptr<FileSource> files, std::uint64_t first_version)
+    : state_(std::make_unique<State>(std::move(files), first_version)) {}
+
+Loader::Loader(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Loader::~Loader() = default;
+
+std::unique_ptr<Loader> Loader::copy() const {
+  return std::unique_ptr<Loader>(new Loader(std::make_unique<State>(*state_)));
+}
 
 LoadOutcome Loader::load(const SourceSettings& settings, WallTime now, const Executor& executor) {
   return state_->load(settings, now, executor);

@@ -12,16 +12,21 @@
 
 #include "base/instant.h"
 #include "base/result.h"
+#include "certs/difference.h"
 #include "certs/fault.h"
+#include "certs/listing.h"
 #include "certs/settings.h"
 #include "certs/snapshot.h"
 
 namespace postern::certs {
 
-/// Identity of a file as stat(2) of its final target sees it: a changed one is read again.
+/// Identity of a file as stat(2) of its final target sees it: a changed one is read again. The time of the last change
+/// of the inode is there because no program can set it: a file that is replaced by `cp --preserve` or `rsync --times`
+/// may keep its size and time of modification.
 struct FileState {
   std::uint64_t device = 0, inode = 0, size = 0;
   std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;
   friend bool operator==(const FileState&, const FileState&) = default;
 };
 
@@ -52,13 +57,6 @@ class FileSource {
 /// Reads with the rights of this process.
 std::unique_ptr<FileSource> make_local_file_source();
 
-/// What a load changed against the one before, in no order.
-struct Changes {
-  std::vector<std::string> added;    ///< names
-  std::vector<std::string> removed;
-  std::vector<std::string> renewed;  ///< names whose certificate is another one now
-};
-
 struct LoadOutcome {
   std::shared_ptr<const Snapshot> snapshot;  ///< never null
   Changes changes;
@@ -68,7 +66,9 @@ struct LoadOutcome {
   /// Something is gone that was there before, and is still served: load again at this time or later. It goes when it
   /// is gone then, too (a file that is being replaced, or a folder being mounted, comes back).
   std::optional<WallTime> look_again;
+  std::vector<std::string> look_again_at;  ///< these folders are enough then
   bool anything_changed = false;  ///< false: `snapshot` is the one before
+  bool folders_changed = false;   ///< watched_directories() may be another list now
 };
 
 using Tasks = std::vector<std::function<void()>>;
@@ -80,8 +80,13 @@ void run_inline(Tasks& tasks);
 
 class Loader {
  public:
-  explicit Loader(std::unique_ptr<FileSource> files);
+  /// `first_version` is the one of the first snapshot.
+  explicit Loader(std::shared_ptr<FileSource> files, std::uint64_t first_version = 1);
   ~Loader();
+
+  /// Another loader with the same knowledge and the same last snapshot: for a load whose outcome may be thrown away, so
+  /// that nothing, not even a last good certificate, is lost by it.
+  std::unique_ptr<Loader> copy() const;
 
   /// Looks at everything that the settings name. A removal counts when it is seen in two looks `removal_delay` apart.
   LoadOutcome load(const SourceSettings& settings, WallTime now, const Executor& executor = run_inline);
@@ -92,11 +97,21 @@ class Loader {
                            const Executor& executor = run_inline);
   static constexpr std::chrono::seconds removal_delay{2};
 
+  /// What the sources hold, in the order in which it was found first: at most about `rows_max` rows (those of one item
+  /// stay together), from where the page before ended. `live` is the snapshot that is served now, which may be another
+  /// one than that of the last load.
+  RowPage rows(const Snapshot& live, const RowFilter& filter, std::uint64_t from, std::size_t rows_max,
+               WallTime now) const;
+  /// Which certificate a client gets that asks for the name, and why.
+  Explanation explain(const Snapshot& live, const DnsName& name, WallTime now) const;
+
   /// Directories whose changes (inotify) call for a load(): of the sources and of link targets, as of the last load.
   std::vector<std::string> watched_directories() const;
 
  private:
   struct State;
+  explicit Loader(std::unique_ptr<State> state);
+
   std::unique_ptr<State> state_;
 };
 

@@ -136,6 +136,22 @@ std::unique_ptr<NameIndex> NameIndex::grown() const {
   return bigger;
 }
 
+std::unique_ptr<NameIndex> NameIndex::copy() const {
+  std::unique_ptr<NameIndex> made(new NameIndex(table_size_, seed_));
+  made->count_ = count_;
+  made->chunk_count_ = chunk_count_;
+  made->next_unit_ = next_unit_;
+  made->positions_ = positions_;
+  for (std::size_t i = 0; i < chunk_count_; ++i) {
+    made->chunks_[i] = std::make_shared<char[]>(chunk_units * unit_octets);
+    std::memcpy(made->chunks_[i].get(), chunks_[i].get(), chunk_units * unit_octets);
+  }
+  for (std::size_t i = 0; i < table_size_; ++i) {
+    made->table_[i].store(table_[i].load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
+  return made;
+}
+
 std::size_t NameIndex::memory() const {
   return table_size_ * sizeof(std::uint64_t) + chunk_count_ * chunk_units * unit_octets +
          positions_.capacity() * sizeof(std::uint32_t);

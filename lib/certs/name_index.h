@@ -43,6 +43,8 @@ class NameIndex {
   bool full() const { return count_ >= count_max_; }
   /// An index of twice the size with the same keys under the same numbers.
   std::unique_ptr<NameIndex> grown() const;
+  /// The same keys under the same numbers, for another writer: nothing is shared.
+  std::unique_ptr<NameIndex> copy() const;
   std::size_t size() const { return count_; }
   std::string_view key(Id id) const { return record_key(positions_[id]); }
   /// Octets that records and table take.

@@ -31,6 +31,7 @@ struct SourceSettings {
   std::vector<std::string> directories;
   Names names = Names::All;
   std::vector<DnsName> declared;         ///< MX names of the `[[domain]]`s, for Names::Declared
+  unsigned max_loss = 10;                ///< percent of the names that a new map may lack; see loses_too_much()
 };
 
 }  // namespace postern::certs

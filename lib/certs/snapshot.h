@@ -5,12 +5,15 @@
 // Names are canonical (DnsName), so a look-up compares bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/dns_name.h"
 #include "certs/name_index.h"
@@ -44,6 +47,9 @@ class Snapshot {
   /// (or given as it stands in the map: `*.example.com`). Case does not matter for names.
   const Entry* find_default(std::string_view id_or_name) const noexcept;
 
+  /// The entry of exactly this key, as each() tells it.
+  const Entry* find_key(std::string_view key) const noexcept { return entry_of(key, tls::Match::Exact).entry; }
+
   /// Counts the generations of one loader, from 1.
   std::uint64_t version() const;
   std::size_t name_count() const;
@@ -73,11 +79,22 @@ struct Snapshot::Index {
   Slots<Entry> entries;  ///< by the number of the name; an empty Entry for a name that has gone
   std::shared_ptr<const Ids> ids;
   std::uint64_t version = 0;
-  std::size_t name_count = 0;
-  std::size_t wildcard_count = 0;  ///< of the names; look-ups pass over kinds that do not occur
-  std::size_t parent_count = 0;
-  std::size_t certificate_count = 0;
+
+  struct Counts {
+    std::size_t names = 0;
+    std::size_t wildcards = 0;  ///< of the names; look-ups pass over kinds that do not occur
+    std::size_t parents = 0;
+    std::size_t certificates = 0;
+
+    /// Counts a name by its kind; `by` is 1 or -1.
+    void add_name(std::string_view key, std::ptrdiff_t by);
+  };
+  Counts counts;
 };
+
+/// A map of these entries, each key once; for maps that come from no loader.
+std::shared_ptr<const Snapshot> make_snapshot(const std::vector<std::pair<std::string, Entry>>& entries,
+                                              std::shared_ptr<const Snapshot::Index::Ids> ids, std::uint64_t version);
 
 /// A map without names: what is served before the first load.
 std::shared_ptr<const Snapshot> empty_snapshot();

@@ -37,6 +37,7 @@ const std::vector<Key>& keys() {
       {"certificates.directories", "paths", "none", Reload, "directories that hold certificates"},
       {"certificates.maps", "paths", "none", Reload, "Postfix tls_server_sni_maps source files"},
       {"certificates.names", "choice", "\"all\"", Reload, "all or declared"},
+      {"certificates.max_loss", "integer", "10", Reload, "percent of the names that a reload may lose by itself"},
 
       {"tls.min_version", "choice", "\"1.2\"", Reload, "oldest TLS version taken"},
       {"tls.tickets", "integer", "1", Reload, "TLS 1.3 session tickets a handshake"},

@@ -3,8 +3,11 @@
 #include "control/protocol.h"
 
 #include <concepts>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <type_traits>
+#include <utility>
 
 #include "base/text.h"
 
@@ -60,6 +63,8 @@ void fields(Is<StatusReply> auto& status, Visitor&& field) {
   field("names", status.names);
   field("certificates", status.certificates);
   field("map_version", status.map_version);
+  field("pinned_version", status.pinned_version);
+  field("held_back", status.held_back);
   field("config_generation", status.config_generation);
   field("faults", status.faults);
   field("listeners", status.listeners);
@@ -70,12 +75,86 @@ void fields(Is<StatusReply> auto& status, Visitor&& field) {
 template <class Visitor>
 void fields(Is<ReloadReply> auto& reload, Visitor&& field) {
   field("configuration_taken", reload.configuration_taken);
+  field("dry_run", reload.dry_run);
+  field("map_version", reload.map_version);
   field("errors", reload.errors);
   field("warnings", reload.warnings);
   field("added", reload.added);
   field("removed", reload.removed);
   field("renewed", reload.renewed);
+  field("worse", reload.worse);
   field("faults", reload.faults);
+}
+
+template <class Visitor>
+void fields(Is<CertificateRow> auto& row, Visitor&& field) {
+  field("names", row.names);
+  field("name_count", row.name_count);
+  field("served_count", row.served_count);
+  field("key", row.key);
+  field("issuer", row.issuer);
+  field("not_before", row.not_before);
+  field("not_after", row.not_after);
+  field("days_left", row.days_left);
+  field("fingerprint", row.fingerprint);
+  field("source", row.source);
+  field("key_source", row.key_source);
+  field("state", row.state);
+  field("reason", row.reason);
+  field("since", row.since);
+}
+
+template <class Visitor>
+void fields(Is<CertificatesReply> auto& reply, Visitor&& field) {
+  field("map_version", reply.map_version);
+  field("certificates", reply.certificates);
+  field("next", reply.next);
+}
+
+template <class Visitor>
+void fields(Is<DefaultCertificate> auto& fallback, Visitor&& field) {
+  field("address", fallback.address);
+  field("certificate", fallback.certificate);
+  field("sources", fallback.sources);
+}
+
+template <class Visitor>
+void fields(Is<ExplainReply> auto& reply, Visitor&& field) {
+  field("name", reply.name);
+  field("key", reply.key);
+  field("match", reply.match);
+  field("sources", reply.sources);
+  field("steps", reply.steps);
+  field("defaults", reply.defaults);
+}
+
+template <class Visitor>
+void fields(Is<MapVersion> auto& version, Visitor&& field) {
+  field("version", version.version);
+  field("time", version.time);
+  field("names", version.names);
+  field("certificates", version.certificates);
+  field("added", version.added);
+  field("removed", version.removed);
+  field("renewed", version.renewed);
+  field("worse", version.worse);
+  field("faults", version.faults);
+  field("live", version.live);
+}
+
+template <class Visitor>
+void fields(Is<VersionsReply> auto& reply, Visitor&& field) {
+  field("versions", reply.versions);
+  field("pinned_version", reply.pinned_version);
+}
+
+template <class Visitor>
+void fields(Is<RollbackReply> auto& reply, Visitor&& field) {
+  field("version", reply.version);
+  field("added", reply.added);
+  field("removed", reply.removed);
+  field("renewed", reply.renewed);
+  field("missing", reply.missing);
 }
 
 template <class Visitor>
@@ -83,10 +162,59 @@ void fields(Is<ErrorReply> auto& error, Visitor&& field) {
   field("text", error.text);
 }
 
+// Requests.
+
+template <class Visitor>
+void fields(Is<StatusRequest> auto&, Visitor&&) {}
+
+template <class Visitor>
+void fields(Is<ReloadRequest> auto& request, Visitor&& field) {
+  field("dry_run", request.dry_run);
+  field("accept_loss", request.accept_loss);
+}
+
+template <class Visitor>
+void fields(Is<CertificatesRequest> auto& request, Visitor&& field) {
+  field("from", request.from);
+  field("limit", request.limit);
+  field("text", request.text);
+  field("state", request.state);
+  field("expires_within_days", request.expires_within_days);
+}
+
+template <class Visitor>
+void fields(Is<ExplainRequest> auto& request, Visitor&& field) {
+  field("name", request.name);
+}
+
+template <class Visitor>
+void fields(Is<VersionsRequest> auto&, Visitor&&) {}
+
+template <class Visitor>
+void fields(Is<RollbackRequest> auto& request, Visitor&& field) {
+  field("version", request.version);
+}
+
+/// What stands under "request" or "reply".
+constexpr const char* word(const StatusRequest*) { return "status"; }
+constexpr const char* word(const ReloadRequest*) { return "reload"; }
+constexpr const char* word(const CertificatesRequest*) { return "certificates"; }
+constexpr const char* word(const ExplainRequest*) { return "explain"; }
+constexpr const char* word(const VersionsRequest*) { return "versions"; }
+constexpr const char* word(const RollbackRequest*) { return "rollback"; }
+constexpr const char* word(const StatusReply*) { return "status"; }
+constexpr const char* word(const ReloadReply*) { return "reload"; }
+constexpr const char* word(const CertificatesReply*) { return "certificates"; }
+constexpr const char* word(const ExplainReply*) { return "explain"; }
+constexpr const char* word(const VersionsReply*) { return "versions"; }
+constexpr const char* word(const RollbackReply*) { return "rollback"; }
+constexpr const char* word(const ErrorReply*) { return "error"; }
+
 // Writing. ----------------------------------------------------------------------------------------------------------
 
 Json to_value(const std::string& text) { return text; }
 Json to_value(std::uint64_t number) { return number; }
+Json to_value(std::int64_t number) { return number; }
 Json to_value(bool yes) { return yes; }
 
 template <class T>
@@ -109,13 +237,6 @@ Json to_value(const std::vector<T>& list) {
 /// File names need not be UTF-8, and JSON must be: what is not becomes U+FFFD.
 std::string line(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-template <class T>
-std::string reply_line(const char* kind, const T& reply) {
-  Json made{{"reply", kind}};
-  made.update(to_value(reply));
-  return line(made);
-}
-
 // Reading. ----------------------------------------------------------------------------------------------------------
 
 bool read(const Json& value, std::string& text) {
@@ -126,6 +247,12 @@ bool read(const Json& value, std::string& text) {
 bool read(const Json& value, std::uint64_t& number) {
   if (!value.is_number_unsigned()) return false;
   number = value.get<std::uint64_t>();
+  return true;
+}
+bool read(const Json& value, std::int64_t& number) {
+  if (!value.is_number_integer()) return false;
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX) return false;
+  number = value.get<std::int64_t>();
   return true;
 }
 bool read(const Json& value, bool& yes) {
@@ -172,6 +299,35 @@ std::optional<std::string> kind_of(const Json& object, const char* key) {
   return kind;
 }
 
+/// Calls `use` with a null pointer to each alternative of a variant; ends at the first that gives a result.
+template <class Variant, class Use, std::size_t... At>
+auto first_of(Use&& use, std::index_sequence<At...>) {
+  decltype(use(static_cast<std::variant_alternative_t<0, Variant>*>(nullptr))) found;
+  (void)((found = use(static_cast<std::variant_alternative_t<At, Variant>*>(nullptr)), found.has_value()) || ...);
+  return found;
+}
+template <class Variant, class Use>
+auto first_of(Use&& use) {
+  return first_of<Variant>(use, std::make_index_sequence<std::variant_size_v<Variant>>());
+}
+
+/// Every key must be known; those that are not there keep their defaults.
+template <class T>
+Result<Request> read_request(const Json& object, std::string_view kind) {
+  T request;
+  std::size_t known = 1;
+  bool good = true;
+  fields(request, [&](const char* key, auto& member) {
+    const auto found = object.find(key);
+    if (found == object.end()) return;
+    ++known;
+    good = good && read(*found, member);
+  });
+  if (!good) return fail("malformed request: \"{}\" has a key of another type", kind);
+  if (known != object.size()) return fail("malformed request: \"{}\" takes no such keys", kind);
+  return request;
+}
+
 template <class T>
 Result<Reply> read_reply(const Json& object, std::string_view kind) {
   T reply;
@@ -179,39 +335,69 @@ Result<Reply> read_reply(const Json& object, std::string_view kind) {
   return reply;
 }
 
+template <class Variant>
+std::string known_words() {
+  std::string words;
+  first_of<Variant>([&words](const auto* alternative) {
+    words += (words.empty() ? "" : ", ") + std::string(word(alternative));
+    return std::optional<bool>();
+  });
+  return words;
+}
+
 }  // namespace
 
 std::string to_json(const Request& request) {
-  return line(Json{{"request", std::holds_alternative<StatusRequest>(request) ? "status" : "reload"}});
+  return std::visit(
+      [](const auto& one) {
+        Json made{{"request", word(&one)}};
+        const Json defaults = to_value(std::remove_cvref_t<decltype(one)>());
+        const Json values = to_value(one);
+        for (const auto& [key, value] : values.items()) {
+          if (value != defaults.at(key)) made[key] = value;
+        }
+        return line(made);
+      },
+      request);
 }
 
+std::string to_json(const CertificateRow& row) { return line(to_value(row)); }
+
 std::string to_json(const Reply& reply) {
-  if (const auto* status = std::get_if<StatusReply>(&reply)) return reply_line("status", *status);
-  if (const auto* reload = std::get_if<ReloadReply>(&reply)) return reply_line("reload", *reload);
-  return reply_line("error", std::get<ErrorReply>(reply));
+  return std::visit(
+      [](const auto& one) {
+        Json made{{"reply", word(&one)}};
+        made.update(to_value(one));
+        return line(made);
+      },
+      reply);
 }
 
 Result<Request> parse_request(std::string_view line) {
   const auto object = parse_object(line, request_octets_max);
   if (!object) return fail("malformed request: {}", object.error().text);
   const auto kind = kind_of(*object, "request");
-  if (!kind) return fail("malformed request: expected {{\"request\": \"status\"}} or {{\"request\": \"reload\"}}");
-  if (*kind != "status" && *kind != "reload") {
-    return fail("unknown request \"{}\"; known are: status, reload", escaped(*kind, 64));
-  }
-  if (object->size() != 1) return fail("malformed request: \"{}\" takes no other keys", *kind);
-  if (*kind == "status") return StatusRequest{};
-  return ReloadRequest{};
+  if (!kind) return fail("malformed request: expected {{\"request\": \"status\"}}, or another of: {}", known_words<Request>());
+  auto read = first_of<Request>([&](auto* alternative) -> std::optional<Result<Request>> {
+    using Alternative = std::remove_pointer_t<decltype(alternative)>;
+    if (*kind != word(alternative)) return std::nullopt;
+    return read_request<Alternative>(*object, *kind);
+  });
+  if (!read) return fail("unknown request \"{}\"; known are: {}", escaped(*kind, 64), known_words<Request>());
+  return std::move(*read);
 }
 
 Result<Reply> parse_reply(std::string_view line) {
   const auto object = parse_object(line, reply_octets_max);
   if (!object) return fail("malformed reply: {}", object.error().text);
   const auto kind = kind_of(*object, "reply");
-  if (kind == "status") return read_reply<StatusReply>(*object, *kind);
-  if (kind == "reload") return read_reply<ReloadReply>(*object, *kind);
-  if (kind == "error") return read_reply<ErrorReply>(*object, *kind);
-  return fail("malformed reply: neither status, reload nor error");
+  auto read = first_of<Reply>([&](auto* alternative) -> std::optional<Result<Reply>> {
+    using Alternative = std::remove_pointer_t<decltype(alternative)>;
+    if (kind != word(alternative)) return std::nullopt;
+    return read_reply<Alternative>(*object, *kind);
+  });
+  if (!read) return fail("malformed reply: none of {}", known_words<Reply>());
+  return std::move(*read);
 }
 
 }  // namespace postern::control

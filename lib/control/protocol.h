@@ -1,8 +1,10 @@
 // The control socket: one JSON object a line each way. Requests and replies as values, for the daemon and the tool.
 //
-//   {"request":"status"}    →  {"reply":"status","version":"0.1.0",...}   the keys are the names of the members below
-//   {"request":"reload"}    →  {"reply":"reload",...}
-//   anything else           →  {"reply":"error","text":"unknown request ..."}
+//   {"request":"status"}                     →  {"reply":"status","version":"0.1.0",...}
+//   {"request":"reload","dry_run":true}      →  {"reply":"reload",...}
+//   anything else                            →  {"reply":"error","text":"unknown request ..."}
+//
+// The keys are the names of the members below. A request may leave out every key that has a default.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +18,38 @@
 namespace postern::control {
 
 struct StatusRequest {};
-struct ReloadRequest {};
-using Request = std::variant<StatusRequest, ReloadRequest>;
+
+struct ReloadRequest {
+  bool dry_run = false;      ///< only say what a reload would do
+  bool accept_loss = false;  ///< take the map although it has much fewer names than the one before
+};
+
+/// One page of the list of certificates.
+struct CertificatesRequest {
+  std::uint64_t from = 0;          ///< CertificatesReply::next of the page before
+  std::uint64_t limit = 500;       ///< rows of a page; page_rows_max at most
+  std::string text;                ///< part of a name or of a file's path
+  std::string state;               ///< "served", "shadowed", "expired", "not-yet-valid", "failed"
+  std::uint64_t expires_within_days = 0;  ///< 0: all
+};
+
+/// Which certificate a client gets that asks for `name`, and why.
+struct ExplainRequest {
+  std::string name;
+};
+
+/// The versions of the map that can be gone back to.
+struct VersionsRequest {};
+
+/// Go back to a version of the map, and stay there until the next reload by request.
+struct RollbackRequest {
+  std::uint64_t version = 0;
+};
+
+using Request = std::variant<StatusRequest, ReloadRequest, CertificatesRequest, ExplainRequest, VersionsRequest,
+                             RollbackRequest>;
+
+constexpr std::uint64_t page_rows_max = 2000;  ///< so that a page stays far below reply_octets_max
 
 constexpr std::size_t request_octets_max = 64 * 1024;
 constexpr std::size_t reply_octets_max = 64 * 1024 * 1024;  ///< a reload that renews 10^6 names still fits
@@ -62,6 +94,8 @@ struct StatusReply {
   std::uint64_t names = 0;
   std::uint64_t certificates = 0;
   std::uint64_t map_version = 0;
+  std::uint64_t pinned_version = 0;     ///< of the map, which stays until the next reload by request; 0: none
+  std::string held_back;                ///< why a newer map is not live; empty: there is none
   std::uint64_t config_generation = 0;
   std::vector<std::string> faults;      ///< of the last load, one line each
   std::vector<ListenerStatus> listeners;
@@ -73,22 +107,85 @@ struct ReloadReply {
   bool configuration_taken = false;     ///< false: `errors` says why and the old one goes on
   std::vector<std::string> errors;
   std::vector<std::string> warnings;    ///< among them: what needs a restart
-  std::vector<std::string> added, removed, renewed;  ///< names
+  bool dry_run = false;                 ///< nothing of this has been done
+  std::uint64_t map_version = 0;        ///< of the map that this made, or would have made
+  std::vector<std::string> added, removed, renewed;  ///< names, against the map that is (or was) live
+  std::vector<std::string> worse;       ///< "NAME: why its new certificate is not as good as the one before"
   std::vector<std::string> faults;
+};
+
+/// A certificate, or a file that gives none. Times as in RFC 3339; empty where there is no certificate.
+struct CertificateRow {
+  std::vector<std::string> names;       ///< that it matches, the first hundred
+  std::uint64_t name_count = 0;
+  std::uint64_t served_count = 0;       ///< names for which it is served
+  std::string key;                      ///< "ECDSA P-256", "RSA 2048"
+  std::string issuer;
+  std::string not_before, not_after;
+  std::int64_t days_left = 0;           ///< negative when it has expired
+  std::string fingerprint;              ///< SHA-256 of the certificate, hexadecimal
+  std::string source, key_source;       ///< files
+  std::string state;                    ///< see CertificatesRequest::state
+  std::string reason;                   ///< for all states but "served"
+  std::string since;                    ///< for "failed"
+};
+
+struct CertificatesReply {
+  std::uint64_t map_version = 0;
+  std::vector<CertificateRow> certificates;
+  std::uint64_t next = 0;               ///< ask again from here; 0: that was all
+};
+
+/// What one listening address serves to clients whose name is not in the map.
+struct DefaultCertificate {
+  std::string address;
+  std::string certificate;              ///< as configured: a name, or an id
+  std::vector<std::string> sources;     ///< files of what is served
+};
+
+struct ExplainReply {
+  std::string name;
+  std::string key;                      ///< the entry that matches; empty: the default is served
+  std::string match;                    ///< "exact", "wildcard", "parent" or "default"
+  std::vector<std::string> sources;     ///< files of what is served, ECDSA before RSA
+  std::vector<std::string> steps;
+  std::vector<DefaultCertificate> defaults;  ///< of each listening address with TLS
+};
+
+/// One version of the certificate map, and what it changed.
+struct MapVersion {
+  std::uint64_t version = 0;
+  std::string time;                     ///< RFC 3339
+  std::uint64_t names = 0, certificates = 0;
+  std::uint64_t added = 0, removed = 0, renewed = 0, worse = 0, faults = 0;
+  bool live = false;
+};
+
+struct VersionsReply {
+  std::vector<MapVersion> versions;     ///< oldest first
+  std::uint64_t pinned_version = 0;
+};
+
+struct RollbackReply {
+  std::uint64_t version = 0;
+  std::vector<std::string> added, removed, renewed;  ///< names, against the map that was live
+  std::vector<std::string> missing;     ///< "NAME: why the certificate that it had then cannot be served"
 };
 
 /// The request could not be understood or carried out.
 struct ErrorReply {
   std::string text;
 };
-using Reply = std::variant<StatusReply, ReloadReply, ErrorReply>;
+using Reply = std::variant<StatusReply, ReloadReply, CertificatesReply, ExplainReply, VersionsReply, RollbackReply,
+                           ErrorReply>;
 
-/// One line, without its LF. Never throws: octets that are not UTF-8 become U+FFFD.
+/// One line, without its LF. Requests leave out what has its default value. Never throws: octets that are not UTF-8 become U+FFFD.
 std::string to_json(const Request& request);
 std::string to_json(const Reply& reply);
+std::string to_json(const CertificateRow& row);
 
 /// The error's text is what the daemon answers as an ErrorReply: for an unknown request it names the known ones. A
-/// request with keys that it does not take is malformed.
+/// request with keys that it does not take, or of another type, is malformed.
 Result<Request> parse_request(std::string_view line);
 
 /// Every field must be there and of its type; keys that are not known are passed over, so that an older tool

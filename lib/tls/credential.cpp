@@ -328,8 +328,8 @@ Result<LeafFacts> read_leaf(std::string_view chain_pem, std::string_view source_
   return std::move(leaf->facts);
 }
 
-Result<std::shared_ptr<const Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
-                                                          std::string_view key_pem, std::string_view source_key) {
+Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
+                                                    std::string_view key_pem, std::string_view source_key) {
   auto read = read_chain(chain_pem, source_chain);
   if (!read) return fail_with(read.error());
   auto leaf = read_leaf_certificate(read->chain.front().get(), source_chain);

@@ -46,6 +46,7 @@ struct Credential {
   bssl::UniquePtr<EVP_PKEY> key;
   LeafFacts leaf;
   std::string source;  ///< the file it came from, for people
+  std::vector<std::string> key_files;  ///< of which one holds the key, if it came from files
   /// What was wrong with the files but could be repaired, one sentence each, for the operator.
   std::vector<std::string> notes;
 };
@@ -53,8 +54,8 @@ struct Credential {
 /// Reads PEM: every CERTIFICATE block in order (put in chain order where it is not), the first private key block of
 /// `key_pem` (PKCS#8, SEC1, PKCS#1; encrypted ones are refused with an error that says so). The two may be the same
 /// text (combined PEM). `source_chain` and `source_key` name the files in errors. Fails when the key does not match.
-Result<std::shared_ptr<const Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
-                                                          std::string_view key_pem, std::string_view source_key);
+Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
+                                                    std::string_view key_pem, std::string_view source_key);
 
 /// The facts of the leaf that make_credential() would serve from this text, without looking for a key: for those that
 /// have to know the names of many certificates and use few of them.

@@ -1,6 +1,9 @@
 #include "tls/pem.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 
 #include "base/text.h"
 #include "tls/compat.h"
@@ -70,6 +73,19 @@ Result<std::string> decode_pem(const PemBlock& block, std::string_view source) {
   }
   octets.resize(length);
   return octets;
+}
+
+std::string to_pem(std::string_view label, std::string_view octets) {
+  constexpr std::size_t line_octets = 48;  // 64 characters (RFC 7468 section 2)
+  std::string text = fmt::format("-----BEGIN {}-----\n", label);
+  for (std::size_t at = 0; at < octets.size(); at += line_octets) {
+    const auto piece = octets.substr(at, line_octets);
+    std::array<std::uint8_t, line_octets / 3 * 4 + 1> base64{};
+    const auto length =
+        EVP_EncodeBlock(base64.data(), reinterpret_cast<const std::uint8_t*>(piece.data()), piece.size());
+    text.append(reinterpret_cast<const char*>(base64.data()), length) += '\n';
+  }
+  return text += fmt::format("-----END {}-----\n", label);
 }
 
 }  // namespace postern::tls

@@ -24,4 +24,7 @@ Result<std::vector<PemBlock>> read_pem(std::string_view text, std::string_view s
 /// The octets of a block; fails when the body is not base64. A caller that decodes a secret cleanses the result.
 Result<std::string> decode_pem(const PemBlock& block, std::string_view source);
 
+/// A block of these octets.
+std::string to_pem(std::string_view label, std::string_view octets);
+
 }  // namespace postern::tls

@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <random>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "certs/claim_table.h"
 #include "certs/item.h"
@@ -125,6 +130,40 @@ TEST_CASE("look-up agrees with a slow obvious one") {
       const auto name = random_name(6);
       CAPTURE(name);
       REQUIRE(found(*snapshot, name) == found_slowly(keys, name));
+    }
+  }
+}
+
+TEST_CASE("the look-up finds what a slow and obvious one finds") {
+  std::mt19937 random(7);
+  const auto label = [&] { return std::string(1, static_cast<char>('a' + random() % 3)); };
+  const auto name_of = [&](std::size_t labels) {
+    std::string name = label();
+    for (std::size_t i = 1; i < labels; ++i) name += "." + label();
+    return name;
+  };
+  for (int round = 0; round < 200; ++round) {
+    std::map<std::string, Entry> slow;
+    for (int i = 0; i < 12; ++i) {
+      const std::string prefix = std::array{"", "*.", "."}[random() % 3];
+      auto made = std::make_shared<tls::Credential>();
+      slow[prefix + name_of(1 + random() % 4)].ecdsa = std::move(made);
+    }
+    const auto fast = make_snapshot({slow.begin(), slow.end()}, std::make_shared<const Snapshot::Index::Ids>(), 1);
+    for (int i = 0; i < 50; ++i) {
+      const std::string asked = name_of(1 + random() % 5);
+      std::vector<std::string> keys{asked};
+      if (const auto dot = asked.find('.'); dot != std::string::npos) keys.push_back("*" + asked.substr(dot));
+      for (auto dot = asked.find('.'); dot != std::string::npos; dot = asked.find('.', dot + 1)) {
+        keys.push_back(asked.substr(dot));
+      }
+      const auto expected = std::find_if(keys.begin(), keys.end(), [&](const auto& key) { return slow.contains(key); });
+      const auto found = fast->find(*DnsName::parse(asked));
+      INFO(asked);
+      REQUIRE((found.entry != nullptr) == (expected != keys.end()));
+      if (found.entry == nullptr) continue;
+      CHECK(found.key == *expected);
+      CHECK(found.entry->ecdsa == slow.at(*expected).ecdsa);
     }
   }
 }

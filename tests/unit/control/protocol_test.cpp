@@ -43,7 +43,7 @@ TEST_CASE("requests") {
 }
 
 TEST_CASE("an unknown request is told which are known") {
-  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload)");
+  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload, certificates, explain, versions, rollback)");
 }
 
 TEST_CASE("malformed requests") {
@@ -63,7 +63,7 @@ TEST_CASE("a status reply comes back as it went, key by key") {
   const std::string line = to_json(Reply(full_status()));
   CHECK(line ==
         R"({"reply":"status","version":"0.1.0","pid":1,"uptime_seconds":2,"workers":3,"sessions":4,)"
-        R"("sessions_total":5,"messages_total":6,"names":7,"certificates":8,"map_version":9,)"
+        R"("sessions_total":5,"messages_total":6,"names":7,"certificates":8,"map_version":9,"pinned_version":0,"held_back":"",)"
         R"("config_generation":18446744073709551615,"faults":["a fault","another \"fault\"\n"],)"
         R"("listeners":[{"address":"[::]:25","tls":"starttls"}],"backends":[{"name":"store",)"
         R"("target":"unix:/run/lmtp","connections":1,"idle":2,"failures":3,"last_failure":"refused"}],)"
@@ -85,8 +85,8 @@ TEST_CASE("reload and error replies come back as they went") {
   reload.faults = {"f"};
   const std::string line = to_json(Reply(reload));
   CHECK(line ==
-        R"({"reply":"reload","configuration_taken":true,"errors":["e"],"warnings":["w"],"added":["a","b"],)"
-        R"("removed":["r"],"renewed":["n"],"faults":["f"]})");
+        R"({"reply":"reload","configuration_taken":true,"dry_run":false,"map_version":0,"errors":["e"],"warnings":["w"],)"
+        R"("added":["a","b"],"removed":["r"],"renewed":["n"],"worse":[],"faults":["f"]})");
   CHECK(to_json(parse_reply(line).value()) == line);
   CHECK(to_json(parse_reply(to_json(Reply(ErrorReply{"no"}))).value()) == R"({"reply":"error","text":"no"})");
 }
@@ -106,4 +106,46 @@ TEST_CASE("malformed replies, and keys of a newer daemon") {
   CHECK_FALSE(parse_reply(R"({"reply":"reload","configuration_taken":1,"errors":[],"warnings":[],"added":[],)"
                           R"("removed":[],"renewed":[],"faults":[]})"));
   CHECK(parse_reply(R"({"reply":"error","text":"no","since":"later"})"));
+}
+
+TEST_CASE("requests about certificates leave out what has its default, and come back as they went") {
+  const auto round = [](const Request& request) { return to_json(parse_request(to_json(request)).value()); };
+  CertificatesRequest page;
+  page.from = 7;
+  page.state = "failed";
+  CHECK(round(page) == R"({"request":"certificates","from":7,"state":"failed"})");
+  CHECK(round(CertificatesRequest{}) == R"({"request":"certificates"})");
+  CHECK(round(ExplainRequest{"mx.example"}) == R"({"request":"explain","name":"mx.example"})");
+  CHECK(round(VersionsRequest{}) == R"({"request":"versions"})");
+  CHECK(round(RollbackRequest{3}) == R"({"request":"rollback","version":3})");
+  CHECK(round(ReloadRequest{true, false}) == R"({"request":"reload","dry_run":true})");
+  CHECK(is_malformed(R"({"request":"rollback","version":-3})"));
+  CHECK(is_malformed(R"({"request":"reload","dry_run":1})"));
+  CHECK(is_malformed(R"({"request":"reload","dryrun":true})"));
+}
+
+TEST_CASE("replies about certificates come back as they went") {
+  CertificateRow row;
+  row.names = {"a.example", "*.b.example"};
+  row.name_count = row.served_count = 2;
+  row.key = "ECDSA P-256";
+  row.days_left = -3;
+  row.state = "expired";
+  CertificatesReply page{4, {row}, 9};
+  ExplainReply explained;
+  explained.name = "a.example";
+  explained.steps = {"one", "two"};
+  explained.defaults = {DefaultCertificate{"[::]:25", "mx", {"mx.pem"}}};
+  VersionsReply versions;
+  versions.versions.emplace_back();
+  versions.versions[0].live = true;
+  RollbackReply back;
+  back.missing = {"a.example: no key"};
+  for (const Reply& reply : {Reply(page), Reply(explained), Reply(versions), Reply(back)}) {
+    const std::string line = to_json(reply);
+    const auto parsed = parse_reply(line);
+    REQUIRE(parsed);
+    CHECK(to_json(*parsed) == line);
+  }
+  CHECK(to_json(Reply(page)).find(R"("days_left":-3)") != std::string::npos);
 }

@@ -1,0 +1,73 @@
+// What a Loader knows, for the files that implement it: loader.cpp (loading), item_faults.cpp (what is wrong, in words)
+// and listing.cpp (what there is, for people).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "certs/claim_table.h"
+#include "certs/inventory.h"
+#include "certs/item.h"
+#include "certs/loader.h"
+
+namespace postern::certs {
+
+struct Loader::State {
+  State(std::shared_ptr<FileSource> source, std::uint64_t first_version)
+      : files(std::move(source)),
+        claims(first_version),
+        ids(std::make_shared<const Snapshot::Index::Ids>()),
+        inventory(*files, claims) {}
+  State(const State& other);
+
+  LoadOutcome load(const SourceSettings& settings, WallTime at, const Executor& executor);
+
+  LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime at, const Executor& executor);
+
+  enum class Declared { AsBefore, Changed };
+  void begin(WallTime at);
+  LoadOutcome finish(Inventory::Look look, Declared names, const std::set<std::string>* only, const Executor& executor);
+  void remake_declared();
+  void index_declared();
+  void read_items(const std::set<std::string>* only, const Executor& executor);
+  void take(ItemId id, Item& item, Reading reading);
+  void pass_validity_bounds();
+  void claim(ItemId id, Item& item);
+  std::vector<Claim> claims_of(const Item& item) const;
+  void claim_declared(const Item& item, std::vector<Claim>& out) const;
+  void claim_own_names(const Item& item, std::vector<Claim>& out) const;
+  void update_faults(Item& item);
+  void add_validity_faults(const Item& item, std::vector<Fault>& faults) const;
+  void add_coverage_faults(const Item& item, std::vector<Fault>& faults) const;
+  std::string meanwhile(const Item& item) const;
+  std::string names_for_people(const Item& item) const;
+  void remake_ids();
+  void collect_standing();
+
+  std::shared_ptr<FileSource> files;
+  mutable ClaimTable claims;  // interning a name changes nothing that can be seen
+  std::shared_ptr<const Snapshot::Index::Ids> ids;
+  Inventory inventory;
+  // When certificates begin or cease to be valid, so that their names are decided anew then.
+  std::set<std::pair<WallTime, ItemId>> bounds;
+  // For Names::Declared: the names of domains and maps, and by parent, for wildcard certificates.
+  Names names_mode = Names::All;
+  std::vector<DnsName> domain_names;
+  std::unordered_set<NameIndex::Id> declared;
+  std::unordered_map<std::string_view, std::vector<NameIndex::Id>> declared_below;
+  std::uint64_t snapshot_version = 0;
+  // Of the load that is under way:
+  WallTime now{};
+  LoadOutcome outcome;
+  std::set<ItemId> to_claim;
+  bool ids_changed = false;
+};
+
+}  // namespace postern::certs
