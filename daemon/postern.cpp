@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "daemon/tool/certs.h"
 #include "daemon/tool/output.h"
 #include "daemon/tool/reload.h"
 #include "daemon/tool/status.h"
@@ -39,7 +40,36 @@ int run(int argc, char** argv) {
   auto* reload = app.add_subcommand(
       "reload", "Make posternd read its configuration and certificates anew; say what changed and what failed");
   add_control_options(reload);
-  reload->callback([&] { exit_code = tool::reload({.control = control, .format = format()}); });
+  control::ReloadRequest reload_request;
+  reload->add_flag("--dry-run", reload_request.dry_run, "Only say what would change");
+  reload->add_flag("--accept-loss", reload_request.accept_loss,
+                   "Take the new certificates although many names are missing among them (see certificates.max_loss)");
+  reload->callback(
+      [&] { exit_code = tool::reload({.control = control, .request = reload_request, .format = format()}); });
+
+  tool::CertsArguments certs_arguments;
+  auto* certs = app.add_subcommand("certs", "List certificates, say why a name gets its certificate, or go back");
+  add_control_options(certs);
+  certs->add_option("-c,--config", certs_arguments.configuration, "Read this configuration instead of asking posternd")
+      ->type_name("FILE");
+  certs->add_option("--name", certs_arguments.name, "Say which certificate a client gets that asks for this name, and why")
+      ->type_name("NAME");
+  certs->add_option("--match", certs_arguments.filter.text, "Only certificates with this text in a name or in the path")
+      ->type_name("TEXT");
+  certs->add_option("--state", certs_arguments.filter.state, "Only served, shadowed, expired, not-yet-valid or failed ones")
+      ->type_name("STATE");
+  certs->add_option("--expires-within", certs_arguments.filter.expires_within_days, "Only those that end within so many days")
+      ->type_name("DAYS");
+  auto* versions = certs->add_flag("--versions", certs_arguments.versions, "List the versions of the map that are kept");
+  auto* rollback = certs->add_option("--rollback", certs_arguments.rollback,
+                                     "Serve an earlier version of the map, until the next `postern reload`")
+                       ->type_name("VERSION");
+  for (auto* of_daemon : {versions, rollback}) of_daemon->excludes("--config");
+  certs->callback([&] {
+    certs_arguments.control = control;
+    certs_arguments.format = format();
+    exit_code = tool::certs(certs_arguments);
+  });
 
   tool::StoreArguments arguments;
   auto* store = app.add_subcommand("store", "Take mail over LMTP and write it to a Maildir for each recipient");
@@ -62,7 +92,7 @@ int run(int argc, char** argv) {
     return app.exit(end) == 0 ? tool::exit_ok : tool::exit_usage;
   }
   if (app.get_subcommands().empty()) {
-    tool::complain("a command is needed: status, reload or store; --help says more");
+    tool::complain("a command is needed: status, reload, certs or store; --help says more");
     return tool::exit_usage;
   }
   return exit_code;

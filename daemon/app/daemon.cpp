@@ -109,15 +109,24 @@ class Daemon {
   }
 
   void handle(const control::Request& request, std::function<void(control::Reply)> reply) {
-    if (std::holds_alternative<control::ReloadRequest>(request)) {
-      reloader_.reload([reply = std::move(reply)](control::ReloadReply made) { reply(std::move(made)); });
+    if (const auto* reload = std::get_if<control::ReloadRequest>(&request)) {
+      reloader_.reload(Reloader::Asker::Tool, *reload,
+                       [reply = std::move(reply)](control::ReloadReply made) { reply(std::move(made)); });
+    } else if (const auto* certificates = std::get_if<control::CertificatesRequest>(&request)) {
+      reloader_.answer(*certificates, std::move(reply));
+    } else if (const auto* explain = std::get_if<control::ExplainRequest>(&request)) {
+      reloader_.answer(*explain, std::move(reply));
+    } else if (const auto* versions = std::get_if<control::VersionsRequest>(&request)) {
+      reloader_.answer(*versions, std::move(reply));
+    } else if (const auto* rollback = std::get_if<control::RollbackRequest>(&request)) {
+      reloader_.answer(*rollback, std::move(reply));
     } else {
       gather_status(StatusSources{loop_, shared_, reloader_, workers_, listeners_, started_}, std::move(reply));
     }
   }
 
   void reload_on_signal() {
-    reloader_.reload([this](const control::ReloadReply& reply) {
+    reloader_.reload(Reloader::Asker::Signal, {}, [this](const control::ReloadReply& reply) {
       for (const std::string& error : reply.errors) journal_.note(observe::Level::Error, error);
       for (const std::string& warning : reply.warnings) journal_.note(observe::Level::Warning, warning);
       journal_.note(reply.configuration_taken ? observe::Level::Info : observe::Level::Error,

@@ -3,13 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 #include <utility>
 
-#include "config/from_toml.h"
-#include "daemon/app/backend_tls.h"
-#include "daemon/app/generations.h"
+#include "daemon/session/certificate_report.h"
 
 namespace postern::app {
 
@@ -17,59 +13,10 @@ namespace {
 
 constexpr Duration burst_quiet = std::chrono::milliseconds(50);  // certbot and friends touch several files a renewal
 constexpr Duration sweep_interval_min = std::chrono::seconds(1);
-// A sweep of many files takes a while: it gets at most one part in this many of the loading thread's time.
+// A sweep of many files takes a while: it gets at most one part in this many of the loading thread's time; and a smaller
+// one when every folder is watched, so that it finds only what a link or a mount further up has changed.
 constexpr int sweep_share = 20;
-
-observe::LineFormat line_format(config::LogFormat format) {
-  return format == config::LogFormat::Json ? observe::LineFormat::Json : observe::LineFormat::Text;
-}
-
-observe::Level log_level(config::LogLevel level) {
-  switch (level) {
-    case config::LogLevel::Error: return observe::Level::Error;
-    case config::LogLevel::Warning: return observe::Level::Warning;
-    case config::LogLevel::Info: return observe::Level::Info;
-    case config::LogLevel::Debug: return observe::Level::Debug;
-  }
-  return observe::Level::Info;
-}
-
-/// Parsing certificates is work for every core: the loading pool's threads run at a lower priority than the loops.
-void on_all_cores(certs::Tasks& tasks) {
-  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
-  std::atomic<std::size_t> next{0};
-  const auto work = [&tasks, &next] {
-    for (std::size_t i; (i = next.fetch_add(1)) < tasks.size();) tasks[i]();
-  };
-  std::vector<std::thread> helpers;
-  for (std::size_t i = 1; i < std::min(cores, tasks.size()); ++i) helpers.emplace_back(work);
-  work();
-  for (std::thread& helper : helpers) helper.join();
-}
-
-void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
-  to.insert(to.end(), from.begin(), from.end());
-}
-
-std::string rendered(const certs::Fault& fault) { return fault.source + ": " + fault.text; }
-
-/// What differs but takes a restart to change.
-std::vector<std::string> restart_warnings(const config::Config& running, const config::Config& next,
-                                          const std::vector<Endpoint>& bound) {
-  std::vector<std::string> warnings;
-  const auto differs = [&warnings](std::string_view key) {
-    warnings.push_back(fmt::format("{} has changed: it takes effect at the next restart", key));
-  };
-  if (running.start.workers != next.start.workers) differs("workers");
-  if (running.start.state_dir != next.start.state_dir) differs("state_dir");
-  if (running.start.control != next.start.control) differs("control");
-  auto before = bound;
-  auto after = listening_addresses(next.run);
-  std::sort(before.begin(), before.end());
-  std::sort(after.begin(), after.end());
-  if (before != after) differs("the set of listening addresses");
-  return warnings;
-}
+constexpr int sweep_share_watched = 100;
 
 }  // namespace
 
@@ -79,143 +26,11 @@ Reloader::Reloader(std::string config_path, Shared& shared, StderrJournal& journ
       shared_(shared),
       journal_(journal),
       control_loop_(control_loop),
-      on_published_(std::move(on_published)),
-      loader_(certs::make_local_file_source()) {}
+      on_published_(std::move(on_published)) {}
 
 Reloader::~Reloader() = default;
 
-tl::expected<config::Config, StartFailure> Reloader::start() {
-  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
-  StartFailure failure;
-  for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
-    if (diagnostic.severity == config::Diagnostic::Severity::Error) {
-      failure.lines.push_back(diagnostic.rendered());
-    } else {
-      journal_.note(observe::Level::Warning, diagnostic.rendered());
-    }
-  }
-  if (!parsed.config) return tl::unexpected(std::move(failure));
-  config_ = std::move(*parsed.config);
-  journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
-  bound_ = listening_addresses(config_.run);
-
-  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time(), on_all_cores);
-  report(loaded);
-  failure.lines = publish_configuration(config_, loaded);
-  if (!failure.lines.empty()) return tl::unexpected(std::move(failure));
-  return config_;
-}
-
-/// Publishes nothing unless all is well; else says why.
-std::vector<std::string> Reloader::publish_configuration(const config::Config& next, const certs::LoadOutcome& loaded) {
-  const auto previous = shared_.settings.current();
-  auto settings =
-      make_run_settings(next.run, config_generation_ + 1, config_.start.state_dir, previous.get(), bound_);
-  auto errors = unresolved_defaults(*settings, *loaded.snapshot);
-  if (auto backend_tls = make_backend_tls(next.run.backends)) {
-    settings->backend_tls = std::move(*backend_tls);
-  } else {
-    append(errors, backend_tls.error());
-  }
-  if (!errors.empty()) return errors;
-  auto generation = make_tls_generation(*settings, next.run.tls);
-  if (!generation) return {generation.error().text};
-
-  (*generation)->snapshot = (*generation)->default_snapshot = loaded.snapshot;
-  missing_defaults_.clear();
-  publish(std::move(*generation), loaded);
-  // Settings second: a session that sees a new listener mode finds its SSL_CTX.
-  retired_.push_back(shared_.settings.publish(std::move(settings)));
-  const std::lock_guard lock(facts_mutex_);
-  facts_.config_generation = ++config_generation_;
-  return {};
-}
-
-/// The listeners' SSL_CTXs stay, only the certificates change. A default that has gone is served from the map that
-/// still had it: neither a missing file nor a typing error may leave a listener without a certificate.
-void Reloader::publish_certificates(const certs::LoadOutcome& loaded) {
-  const auto previous = shared_.tls.current();
-  auto generation = std::make_shared<session::TlsGeneration>(*previous);
-  generation->snapshot = loaded.snapshot;
-  auto missing = unresolved_defaults(*shared_.settings.current(), *loaded.snapshot);
-  if (missing.empty()) generation->default_snapshot = loaded.snapshot;
-  if (missing != missing_defaults_) {
-    for (const std::string& sentence : missing) {
-      journal_.note(observe::Level::Error, sentence + "; the certificate that it had before stays in use");
-    }
-  }
-  missing_defaults_ = std::move(missing);
-  publish(std::move(generation), loaded);
-}
-
-void Reloader::publish(std::shared_ptr<session::TlsGeneration> generation, const certs::LoadOutcome& loaded) {
-  retired_.push_back(shared_.tls.publish(std::move(generation)));
-  const std::lock_guard lock(facts_mutex_);
-  facts_.map_version = loaded.snapshot->version();
-  facts_.names = loaded.snapshot->name_count();
-  facts_.certificates = loaded.snapshot->certificate_count();
-}
-
-void Reloader::free_retired() {
-  std::erase_if(retired_, [](const auto& generation) { return generation.use_count() <= 1; });
-}
-
-void Reloader::report(const certs::LoadOutcome& loaded) {
-  for (const certs::Fault& fault : loaded.faults) {
-    const bool warning = fault.severity == certs::Fault::Severity::Warning;
-    journal_.note(warning ? observe::Level::Warning : observe::Level::Error, rendered(fault));
-  }
-  std::vector<std::string> standing;
-  for (const certs::Fault& fault : loaded.standing) standing.push_back(rendered(fault));
-  const std::lock_guard lock(facts_mutex_);
-  facts_.faults = std::move(standing);
-}
-
-control::ReloadReply Reloader::load_everything() {
-  control::ReloadReply reply;
-  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
-  for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
-    const bool error = diagnostic.severity == config::Diagnostic::Severity::Error;
-    (error ? reply.errors : reply.warnings).push_back(diagnostic.rendered());
-  }
-  // A broken configuration does not keep renewed certificates from being served.
-  const config::Config& next = parsed.config ? *parsed.config : config_;
-  certs::LoadOutcome loaded = loader_.load(next.run.certificates, uv::wall_time(), on_all_cores);
-  if (parsed.config) {
-    append(reply.warnings, restart_warnings(config_, *parsed.config, bound_));
-    reply.errors = publish_configuration(*parsed.config, loaded);
-    reply.configuration_taken = reply.errors.empty();
-    if (!reply.configuration_taken) {  // then its sources are not taken either
-      loaded = loader_.load(config_.run.certificates, uv::wall_time(), on_all_cores);
-    }
-  }
-  report(loaded);
-  if (reply.configuration_taken) {
-    config_.run = std::move(parsed.config->run);
-    journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
-  } else if (loaded.anything_changed) {
-    publish_certificates(loaded);
-  }
-  reply.added = loaded.changes.added;
-  reply.removed = loaded.changes.removed;
-  reply.renewed = loaded.changes.renewed;
-  reply.faults = facts().faults;
-  return reply;
-}
-
-bool Reloader::load_certificates() {
-  const certs::LoadOutcome loaded = loader_.load(config_.run.certificates, uv::wall_time(), on_all_cores);
-  report(loaded);
-  if (!loaded.anything_changed) return false;
-  publish_certificates(loaded);
-  journal_.note(observe::Level::Info,
-                fmt::format("certificates reloaded: {} names added, {} removed, {} renewed; map version {}",
-                            loaded.changes.added.size(), loaded.changes.removed.size(), loaded.changes.renewed.size(),
-                            loaded.snapshot->version()));
-  return true;
-}
-
-void Reloader::submit(std::function<void()> work, std::function<void()> done) {
+bool Reloader::submit(std::function<void()> work, std::function<void()> done) {
   const bool queued = loading_pool_.submit(
       [this, work = std::move(work)] {
         free_retired();
@@ -224,15 +39,17 @@ void Reloader::submit(std::function<void()> work, std::function<void()> done) {
       control_loop_, std::move(done));
   // The queue holds at most one look at the certificates and what the few control connections ask for.
   if (!queued) journal_.note(observe::Level::Error, "too many reloads are waiting: this one was dropped");
+  return queued;
 }
 
-void Reloader::reload(std::function<void(control::ReloadReply)> done) {
+void Reloader::reload(Asker asker, const control::ReloadRequest& request,
+                      std::function<void(control::ReloadReply)> done) {
   auto reply = std::make_shared<control::ReloadReply>();
   auto directories = std::make_shared<std::vector<std::string>>();
   submit(
-      [this, reply, directories] {
-        *reply = load_everything();
-        *directories = loader_.watched_directories();
+      [this, asker, request, reply, directories] {
+        *reply = load_everything(asker, request);
+        *directories = map_->loader().watched_directories();
       },
       [this, reply, directories, done = std::move(done)] {
         if (watching_) watch_->set(*directories);
@@ -241,48 +58,148 @@ void Reloader::reload(std::function<void(control::ReloadReply)> done) {
       });
 }
 
-void Reloader::reload_certificates() {
-  if (certificates_requested_) {
-    look_again_ = true;
-    return;
-  }
-  certificates_requested_ = true;
-  look_began_ = uv::monotonic_now();
-  auto published = std::make_shared<bool>(false);
-  auto directories = std::make_shared<std::vector<std::string>>();
-  submit(
-      [this, published, directories] {
-        *published = load_certificates();
-        *directories = loader_.watched_directories();
-      },
-      [this, published, directories] {
-        certificates_requested_ = false;
+void Reloader::ask(std::function<control::Reply()> work, std::function<void(control::Reply)> done) {
+  auto reply = std::make_shared<control::Reply>();
+  submit([reply, work = std::move(work)] { *reply = work(); },
+         [this, reply, done = std::move(done)] {
+           on_published_();  // a rollback publishes; for the others it costs next to nothing
+           done(std::move(*reply));
+         });
+}
+
+void Reloader::answer(const control::CertificatesRequest& request, std::function<void(control::Reply)> done) {
+  ask([this, request] {
+    return session::list_certificates(map_->loader(), *map_->live(), request, uv::wall_time());
+  }, std::move(done));
+}
+
+void Reloader::answer(const control::ExplainRequest& request, std::function<void(control::Reply)> done) {
+  ask([this, request]() -> control::Reply {
+    auto reply = session::explain_name(map_->loader(), *map_->live(), request, uv::wall_time());
+    if (auto* explained = std::get_if<control::ExplainReply>(&reply)) {
+      const auto settings = shared_.settings.current();
+      const auto tls = shared_.tls.current();
+      for (const auto& [address, listener] : settings->listeners) {
+        if (listener.tls == session::ListenerTls::None) continue;
+        explained->defaults.push_back(
+            session::default_certificate(address.text(), listener.default_certificate, *tls->default_snapshot));
+      }
+    }
+    return reply;
+  }, std::move(done));
+}
+
+void Reloader::answer(const control::VersionsRequest&, std::function<void(control::Reply)> done) {
+  ask([this]() -> control::Reply {
+    control::VersionsReply reply;
+    const auto live = map_->live()->version();
+    for (const auto& summary : map_->history().list()) reply.versions.push_back(session::map_version(summary, live));
+    reply.pinned_version = map_->pinned();
+    return reply;
+  }, std::move(done));
+}
+
+void Reloader::answer(const control::RollbackRequest& request, std::function<void(control::Reply)> done) {
+  ask([this, version = request.version] { return roll_back(version); }, std::move(done));
+}
+
+void Reloader::look_at(const std::set<std::string>& folders) {
+  changed_in_.insert(folders.begin(), folders.end());
+  start_look();
+}
+
+void Reloader::sweep() {
+  sweep_wanted_ = true;
+  start_look();
+}
+
+/// One look at a time; what comes meanwhile is in the next one.
+void Reloader::start_look() {
+  if (looking_ || !watching_ || (changed_in_.empty() && !sweep_wanted_)) return;
+  looking_ = true;
+  CertificateLook where;
+  where.everywhere = std::exchange(sweep_wanted_, false);
+  if (!where.everywhere) where.folders.assign(changed_in_.begin(), changed_in_.end());
+  changed_in_.clear();
+  const bool sweeping = where.everywhere;
+  const Instant began = uv::monotonic_now();
+  auto looked = std::make_shared<Looked>();
+  const bool queued = submit(
+      [this, looked, where = std::move(where)] { *looked = load_certificates(where); },
+      [this, looked, sweeping, began] {
+        looking_ = false;
         if (!watching_) return;
-        watch_->set(*directories);
-        if (*published) on_published_();
-        if (std::exchange(look_again_, false)) return reload_certificates();
-        schedule_sweep();
+        if (sweeping) sweep_took_ = uv::monotonic_now() - began;
+        look_ended(*looked);
+        if (sweeping) schedule_sweep();
+        start_look();
       });
+  if (!queued) {
+    looking_ = false;
+    schedule_sweep();
+  }
+}
+
+void Reloader::look_ended(const Looked& looked) {
+  if (looked.published) on_published_();
+  if (looked.directories) watch_->set(*looked.directories);
+  if (looked.found_unseen) {
+    watch_->renew();
+  } else {
+    watch_->retry();
+  }
+  say_once_that_watches_are_short();
+  if (!looked.look_again) return;
+  again_in_.insert(looked.look_again_at.begin(), looked.look_again_at.end());
+  const auto left = std::max(std::chrono::seconds(0), *looked.look_again - uv::wall_time());
+  again_timer_->start_at(control_loop_.now() + left + std::chrono::milliseconds(100));
+}
+
+void Reloader::say_once_that_watches_are_short() {
+  if (!watch_->out_of_watches() || std::exchange(short_of_watches_, true)) return;
+  journal_.note(observe::Level::Warning,
+                fmt::format("{} folders with certificates cannot be watched: raise fs.inotify.max_user_watches (or "
+                            "max_user_instances); until then their changes are found by a slower look at all files",
+                            watch_->unwatched()));
 }
 
 void Reloader::watch() {
   watching_ = true;
-  watch_ = std::make_unique<uv::DirectoryWatch>(control_loop_, burst_quiet, [this] { reload_certificates(); });
-  watch_->set(loader_.watched_directories());
-  sweep_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { reload_certificates(); });
-  schedule_sweep();
+  watch_ = std::make_unique<uv::DirectoryWatch>(control_loop_, burst_quiet, [this](const uv::DirectoryChanges& changes) {
+    if (changes.lost) sweep_wanted_ = true;
+    look_at(changes.directories);
+  });
+  watch_->set(map_->loader().watched_directories());
+  say_once_that_watches_are_short();
+  sweep_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { sweep(); });
+  again_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { look_at(std::exchange(again_in_, {})); });
+  begin_history();
+  sweep();  // what has changed between the first load and the first watch
+}
+
+void Reloader::begin_history() {
+  submit(
+      [this] {
+        const auto changes = map_->begin_history(uv::wall_time());
+        if (!changes) {
+          journal_.note(observe::Level::Error, changes.error().text + "; versions of the certificate map are not kept");
+        } else if (!changes->empty()) {
+          report_change("certificates since the last run", *changes, map_->newest()->version());
+        }
+      },
+      [] {});
 }
 
 void Reloader::schedule_sweep() {
-  const Instant now = uv::monotonic_now();
-  const Duration took = look_began_ == Instant{} ? Duration{} : now - look_began_;
-  sweep_timer_->start_at(control_loop_.now() + std::max(sweep_interval_min, took * sweep_share));
+  const int share = watch_->unwatched() == 0 ? sweep_share_watched : sweep_share;
+  sweep_timer_->start_at(control_loop_.now() + std::max(sweep_interval_min, sweep_took_ * share));
 }
 
 void Reloader::stop() {
   watching_ = false;
   watch_.reset();
   sweep_timer_.reset();
+  again_timer_.reset();
 }
 
 GenerationFacts Reloader::facts() const {

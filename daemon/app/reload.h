@@ -7,13 +7,16 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/instant.h"
-#include "certs/loader.h"
 #include "config/config.h"
 #include "control/protocol.h"
+#include "daemon/app/certificate_map.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
 #include "daemon/uv/loop.h"
@@ -31,6 +34,8 @@ struct StartFailure {
 struct GenerationFacts {
   std::uint64_t config_generation = 0;
   std::uint64_t map_version = 0;
+  std::uint64_t pinned_version = 0;  ///< 0: none
+  std::string held_back;             ///< why a newer map is not live
   std::uint64_t names = 0;
   std::uint64_t certificates = 0;
   std::vector<std::string> faults;
@@ -46,27 +51,61 @@ class Reloader {
   /// Reads everything for the first time, blocking, and publishes it. Nothing else runs yet.
   tl::expected<config::Config, StartFailure> start();
 
-  /// From here on certificate files are watched, and reload() may be called. On the control loop.
+  /// From here on certificate files are watched, and the requests below may be made. On the control loop.
   void watch();
   void stop();
 
+  enum class Asker {
+    Tool,    ///< what it asks for ends a pin
+    Signal,
+  };
   /// Configuration and certificates. `done` is called on the control loop.
-  void reload(std::function<void(control::ReloadReply)> done);
+  void reload(Asker asker, const control::ReloadRequest& request, std::function<void(control::ReloadReply)> done);
+
+  /// Answers the requests about the certificate map, on the control loop.
+  void answer(const control::CertificatesRequest& request, std::function<void(control::Reply)> done);
+  void answer(const control::ExplainRequest& request, std::function<void(control::Reply)> done);
+  void answer(const control::VersionsRequest& request, std::function<void(control::Reply)> done);
+  void answer(const control::RollbackRequest& request, std::function<void(control::Reply)> done);
 
   GenerationFacts facts() const;
 
  private:
-  void reload_certificates();
-  void submit(std::function<void()> work, std::function<void()> done);
+  /// What a look at certificates means for the control loop.
+  struct Looked {
+    bool published = false;
+    bool found_unseen = false;  ///< a sweep found what no event had told
+    std::optional<std::vector<std::string>> directories;  ///< to be watched from now on, where they are others
+    std::optional<WallTime> look_again;
+    std::vector<std::string> look_again_at;
+  };
+
+  void look_at(const std::set<std::string>& folders);
+  void sweep();
+  void start_look();
+  void look_ended(const Looked& looked);
+  void begin_history();
+  bool submit(std::function<void()> work, std::function<void()> done);
+  void ask(std::function<control::Reply()> work, std::function<void(control::Reply)> done);
   void schedule_sweep();
+  void say_once_that_watches_are_short();
 
   // On the loading thread:
-  control::ReloadReply load_everything();
-  bool load_certificates();
-  std::vector<std::string> publish_configuration(const config::Config& next, const certs::LoadOutcome& loaded);
-  void publish_certificates(const certs::LoadOutcome& loaded);
-  void publish(std::shared_ptr<session::TlsGeneration> generation, const certs::LoadOutcome& loaded);
+  control::ReloadReply load_everything(Asker asker, const control::ReloadRequest& request);
+  void take_configuration(config::Config& next, CertificateMap::Trial trial, Asker asker,
+                          const control::ReloadRequest& request, control::ReloadReply& reply);
+  void load_certificates_only(control::ReloadReply& reply);
+  Looked load_certificates(const CertificateLook& where);
+  bool settle(const MapNews& news);
+  std::shared_ptr<const certs::Snapshot> pinned_or(std::shared_ptr<const certs::Snapshot> loaded);
+  control::Reply roll_back(std::uint64_t version);
+  std::vector<std::string> publish_configuration(const config::Config& next,
+                                                 const std::shared_ptr<const certs::Snapshot>& snapshot);
+  void publish_certificates(const std::shared_ptr<const certs::Snapshot>& snapshot);
+  void publish(std::shared_ptr<session::TlsGeneration> generation, const std::shared_ptr<const certs::Snapshot>& snapshot);
   void report(const certs::LoadOutcome& loaded);
+  void report_change(std::string_view what, const certs::Changes& changes, std::uint64_t version);
+  void set_held_back(const std::string& why);
   void free_retired();
 
   std::string config_path_;
@@ -78,10 +117,9 @@ class Reloader {
   // Only one of these runs at a time: start() before the pool is used, then jobs of the pool, which has one thread.
   config::Config config_;
   std::vector<Endpoint> bound_;
-  certs::Loader loader_;
+  std::unique_ptr<CertificateMap> map_;
   std::uint64_t config_generation_ = 0;
   std::vector<std::shared_ptr<const void>> retired_;  // generations that loops may still use; freed here, never there
-
   std::vector<std::string> missing_defaults_;         // already reported
 
   mutable std::mutex facts_mutex_;
@@ -89,11 +127,14 @@ class Reloader {
 
   // On the control loop:
   bool watching_ = false;
-  bool certificates_requested_ = false;  // a look at the certificates is queued or running
-  bool look_again_ = false;
-  Instant look_began_{};
+  bool looking_ = false;               // a look at the certificates is queued or running
+  std::set<std::string> changed_in_;   // folders to be looked at next
+  bool sweep_wanted_ = false;
+  std::set<std::string> again_in_;     // folders in which something is gone: see LoadOutcome::look_again
+  bool short_of_watches_ = false;      // and that has been said
+  Duration sweep_took_{};
   std::unique_ptr<uv::DirectoryWatch> watch_;
-  std::unique_ptr<uv::Timer> sweep_timer_;
+  std::unique_ptr<uv::Timer> sweep_timer_, again_timer_;
 
   uv::WorkPool loading_pool_{{.name = "loading", .threads = 1, .queue_max = 64, .nice = 5}};  // last: joined first
 };

@@ -56,6 +56,8 @@ control::StatusReply process_status(const StatusSources& sources) {
   status.names = facts.names;
   status.certificates = facts.certificates;
   status.map_version = facts.map_version;
+  status.pinned_version = facts.pinned_version;
+  status.held_back = facts.held_back;
   status.config_generation = facts.config_generation;
   status.faults = facts.faults;
   const auto ledger = sources.shared.ledger->counts();

@@ -1,7 +1,5 @@
 #include "daemon/tool/reload.h"
 
-#include <fmt/format.h>
-
 #include <variant>
 
 #include "daemon/session/control_client.h"
@@ -11,21 +9,26 @@ namespace {
 
 // Reading 10^5 certificates from a cold disk takes its time.
 constexpr Duration answer_within = std::chrono::minutes(5);
+constexpr std::size_t lines_shown_max = 50;
 
 }  // namespace
 
 std::string reload_text(const control::ReloadReply& reload) {
-  std::string text = reload.configuration_taken ? "the configuration was taken\n"
-                                                : "the configuration was NOT taken: the old one goes on\n";
-  const auto lines = [&text](std::string_view title, const std::vector<std::string>& values) {
-    for (const auto& value : values) text += fmt::format("{:<9}{}\n", title, value);
-  };
-  lines("error", reload.errors);
-  lines("warning", reload.warnings);
-  lines("added", reload.added);
-  lines("renewed", reload.renewed);
-  lines("removed", reload.removed);
-  lines("fault", reload.faults);
+  std::string text;
+  if (reload.dry_run) {
+    text = reload.configuration_taken ? "a reload would take the configuration; nothing has been changed\n"
+                                      : "a reload would NOT take the configuration; nothing has been changed\n";
+  } else {
+    text = reload.configuration_taken ? "the configuration was taken\n"
+                                      : "the configuration was NOT taken: the old one goes on\n";
+  }
+  append_lines(text, "error", reload.errors, lines_shown_max);
+  append_lines(text, "warning", reload.warnings, lines_shown_max);
+  append_lines(text, "added", reload.added, lines_shown_max);
+  append_lines(text, "renewed", reload.renewed, lines_shown_max);
+  append_lines(text, "worse", reload.worse, lines_shown_max);
+  append_lines(text, "removed", reload.removed, lines_shown_max);
+  append_lines(text, "fault", reload.faults, lines_shown_max);
   if (reload.configuration_taken && reload.added.empty() && reload.renewed.empty() && reload.removed.empty()) {
     text += "no certificate has changed\n";
   }
@@ -33,7 +36,7 @@ std::string reload_text(const control::ReloadReply& reload) {
 }
 
 int reload(const ReloadArguments& arguments) {
-  const auto reply = session::ask_control(arguments.control, control::ReloadRequest{}, answer_within);
+  const auto reply = session::ask_control(arguments.control, arguments.request, answer_within);
   if (!reply) {
     complain(reply.error().text);
     return exit_failure;

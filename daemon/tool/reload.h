@@ -10,6 +10,7 @@ namespace postern::tool {
 
 struct ReloadArguments {
   std::string control;  ///< path of the control socket
+  control::ReloadRequest request;
   Format format = Format::Text;
 };
 

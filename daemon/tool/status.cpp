@@ -33,6 +33,11 @@ std::string status_text(const control::StatusReply& status) {
                                    plural(status.names, "name", "names")));
   line("generation",
        fmt::format("{} of the configuration, {} of the certificate map", status.config_generation, status.map_version));
+  if (status.pinned_version != 0) {
+    line("pinned", fmt::format("to version {} of the certificate map, until the next `postern reload`",
+                               status.pinned_version));
+  }
+  if (!status.held_back.empty()) line("held back", status.held_back);
   for (const auto& listener : status.listeners) line("listener", listener.address + "  " + listener.tls);
   for (const auto& backend : status.backends) {
     auto value = fmt::format("{}  {}  {}, {}, {} idle", backend.name, backend.target, backend.up ? "up" : "down",
@@ -51,7 +56,11 @@ std::string status_text(const control::StatusReply& status) {
   if (ledger.failures != 0) value += fmt::format(", {}", plural(ledger.failures, "failed write", "failed writes"));
   if (!ledger.last_failure.empty()) value += ", the last: " + ledger.last_failure;
   line("ledger", value);
-  for (const auto& fault : status.faults) line("fault", fault);
+  constexpr std::size_t faults_shown_max = 50;
+  for (std::size_t i = 0; i < status.faults.size() && i < faults_shown_max; ++i) line("fault", status.faults[i]);
+  if (status.faults.size() > faults_shown_max) {
+    line("fault", fmt::format("and {} more; --json has them all", status.faults.size() - faults_shown_max));
+  }
   return text;
 }
 
@@ -68,7 +77,7 @@ int status(const StatusArguments& arguments) {
     return exit_failure;
   }
   print(arguments.format == Format::Json ? control::to_json(*reply) : status_text(*status));
-  return status->faults.empty() ? exit_ok : exit_failure;
+  return status->faults.empty() && status->held_back.empty() ? exit_ok : exit_failure;
 }
 
 }  // namespace postern::tool

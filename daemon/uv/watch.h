@@ -1,8 +1,9 @@
-// Changes in directories, by inotify. What happened is not said, only that something did: whoever asked looks again.
+// Changes in directories, by inotify. What happened is not said, only where: whoever asked looks again.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,19 +11,34 @@
 
 namespace postern::uv {
 
+/// Where something has happened since the last on_change.
+struct DirectoryChanges {
+  std::set<std::string> directories;  ///< as they were given to set()
+  bool lost = false;                  ///< the kernel's queue was too short: more may have happened, anywhere
+};
+
 /// Watches a set of directories (not recursive). Bursts are coalesced: `on_change` comes once `quiet` has passed
 /// without another event, but at the latest ten times `quiet` after the first. Nothing that happens after set() is
 /// missed, an overflow of the kernel's queue included.
 class DirectoryWatch {
  public:
-  DirectoryWatch(Loop& loop, Duration quiet, std::function<void()> on_change);
+  DirectoryWatch(Loop& loop, Duration quiet, std::function<void(DirectoryChanges)> on_change);
   ~DirectoryWatch();
   DirectoryWatch(const DirectoryWatch&) = delete;
   DirectoryWatch& operator=(const DirectoryWatch&) = delete;
 
-  /// Replaces the set. Directories that cannot be watched (not there yet, out of watches) are left out: a periodic sweep
-  /// has to find their changes. A directory that is replaced by another of its name is taken up at its next on_change.
+  /// Replaces the set. Costs a system call for each directory that is new in it. Directories that cannot be watched (not
+  /// there yet, out of watches) are left out: a periodic sweep has to find their changes. A watched directory that is
+  /// replaced by another of its name is taken up by itself if the directory that holds it is watched too.
   void set(const std::vector<std::string>& directories);
+  /// Tries those again that could not be watched.
+  void retry();
+  /// Watches everything anew: for when directories may have been replaced unseen, by a change further up.
+  void renew();
+
+  /// How many directories of the set are not watched.
+  std::size_t unwatched() const;
+  bool out_of_watches() const;  ///< fs.inotify.max_user_watches (or max_user_instances) is too low
 
  private:
   struct State;

@@ -21,7 +21,11 @@ struct Watched {
   Loop loop;
   Folder folder;
   int changes = 0;
-  std::unique_ptr<DirectoryWatch> watch = std::make_unique<DirectoryWatch>(loop, quiet, [this] { ++changes; });
+  DirectoryChanges last;
+  std::unique_ptr<DirectoryWatch> watch = std::make_unique<DirectoryWatch>(loop, quiet, [this](DirectoryChanges told) {
+    ++changes;
+    last = std::move(told);
+  });
 
   /// That `action` is followed by exactly one on_change.
   void check_one_change(const std::string& what, const std::function<void()>& action) {
@@ -115,7 +119,7 @@ TEST_CASE("a watch that is destroyed, also by what it calls, tells nothing more"
   CHECK(w.changes == 0);
 
   int seen = 0;
-  w.watch = std::make_unique<DirectoryWatch>(w.loop, quiet, [&] {
+  w.watch = std::make_unique<DirectoryWatch>(w.loop, quiet, [&](const DirectoryChanges&) {
     ++seen;
     w.watch.reset();
   });
@@ -123,4 +127,53 @@ TEST_CASE("a watch that is destroyed, also by what it calls, tells nothing more"
   write(w.folder / "b");
   w.loop.run();
   CHECK(seen == 1);
+}
+
+TEST_CASE("where something happened is told, by the names that were given") {
+  Watched w;
+  const fs::path one = w.folder / "one", two = w.folder / "two", link = w.folder / "link";
+  fs::create_directory(one);
+  fs::create_directory(two);
+  fs::create_directory_symlink("one", link);
+  const std::vector<std::string> all{one.string(), two.string(), link.string()};
+  w.watch->set(all);
+  w.check_one_change("in one", [&] { write(one / "x"); });
+  CHECK(w.last.directories == std::set<std::string>{one.string(), link.string()});
+  w.watch->set({two.string(), link.string()});
+  w.check_one_change("one by its link only", [&] { write(one / "x"); });
+  CHECK(w.last.directories == std::set<std::string>{link.string()});
+}
+
+TEST_CASE("a link that is swapped in a watched directory is followed at once") {
+  Watched w;
+  const fs::path base = w.folder / "";
+  fs::create_directory(w.folder / "one");
+  fs::create_directory(w.folder / "two");
+  fs::create_directory_symlink("one", w.folder / "data");
+  w.watch->set({base.parent_path().string(), (w.folder / "data").string()});
+  w.check_one_change("swapped", [&] {
+    fs::create_directory_symlink("two", w.folder / "next");
+    fs::rename(w.folder / "next", w.folder / "data");
+  });
+  w.check_one_change("behind the link", [&] { write(w.folder / "two" / "x"); });
+  CHECK(w.last.directories == std::set<std::string>{(w.folder / "data").string()});
+}
+
+TEST_CASE("what was missing is taken up by retry, what was replaced unseen by renew") {
+  Watched w;
+  const fs::path parent = w.folder / "parent", inner = parent / "inner";
+  w.watch->set({inner.string()});
+  CHECK(w.watch->unwatched() == 1);
+  CHECK_FALSE(w.watch->out_of_watches());
+  fs::create_directories(inner);
+  w.watch->retry();
+  CHECK(w.watch->unwatched() == 0);
+  w.check_one_change("taken up", [&] { write(inner / "x"); });
+  fs::rename(parent, w.folder / "old");  // not seen: nothing happened in `inner`
+  fs::create_directories(inner);
+  w.watch->renew();
+  w.check_one_change("in the new one", [&] { write(inner / "y"); });
+  write(w.folder / "old" / "inner" / "x");
+  w.idle();
+  CHECK(w.changes == 2);
 }

@@ -1,0 +1,91 @@
+#include "daemon/app/certificate_map.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace postern::app {
+
+CertificateMap::CertificateMap(const std::string& state_folder)
+    : files_(certs::make_local_file_source()),
+      history_(state_folder.empty() ? std::string() : state_folder + "/certs"),
+      loader_(std::make_unique<certs::Loader>(files_, history_.last_version() + 1)),
+      live_(certs::empty_snapshot()),
+      newest_(live_) {}
+
+MapNews CertificateMap::start(const certs::SourceSettings& settings, WallTime now) {
+  MapNews news;
+  news.loaded = loader_->load(settings, now, executor_);
+  news.changes = news.loaded.changes;
+  newest_ = news.loaded.snapshot;
+  faults_ = news.loaded.standing.size();
+  return news;
+}
+
+Result<certs::Changes> CertificateMap::begin_history(WallTime now) {
+  auto changes = history_.begin(*newest_, faults_, now);
+  keeps_history_ = changes.has_value();
+  return changes;
+}
+
+MapNews CertificateMap::look(const certs::SourceSettings& settings, const CertificateLook& where, WallTime now) {
+  auto loaded = where.everywhere ? loader_->load(settings, now, executor_)
+                                 : loader_->load_changed(where.folders, now, executor_);
+  if (!loaded.anything_changed) return {.loaded = std::move(loaded), .changes = {}, .loss = {}};
+  MapNews news = judge(std::move(loaded), settings);
+  write_down(news.loaded, now);
+  return news;
+}
+
+CertificateMap::Trial CertificateMap::attempt(const certs::SourceSettings& settings, WallTime now) {
+  Trial trial;
+  trial.loader = loader_->copy();
+  trial.news = judge(trial.loader->load(settings, now, executor_), settings);
+  return trial;
+}
+
+std::string CertificateMap::adopt(Trial trial, WallTime now) {
+  loader_ = std::move(trial.loader);
+  write_down(trial.news.loaded, now);
+  return history_problem_;
+}
+
+/// While the live map is that of the last load, what the load changed is the difference: nothing has to be compared.
+MapNews CertificateMap::judge(certs::LoadOutcome loaded, const certs::SourceSettings& settings) const {
+  MapNews news;
+  news.changes = live_ == newest_ ? loaded.changes : difference(*live_, *loaded.snapshot);
+  const auto lost = news.changes.removed.size();
+  if (certs::loses_too_much(lost, live_->name_count(), settings.max_loss)) {
+    news.loss = fmt::format("map version {} lacks {} of the {} names that are served, more than max_loss = {} percent: "
+                            "it is held back; `postern reload --accept-loss` lets it pass",
+                            loaded.snapshot->version(), lost, live_->name_count(), settings.max_loss);
+  }
+  news.loaded = std::move(loaded);
+  return news;
+}
+
+void CertificateMap::write_down(const certs::LoadOutcome& loaded, WallTime now) {
+  newest_ = loaded.snapshot;
+  faults_ = loaded.standing.size();
+  if (!keeps_history_ || !loaded.anything_changed) return;
+  const auto done = history_.add(*loaded.snapshot, loaded.changes, faults_, now);
+  history_problem_ = done ? std::string() : done.error().text;
+}
+
+Result<RestoredMap> CertificateMap::go_back(std::uint64_t version) {
+  const auto stored = history_.read(version);
+  if (!stored) return fail_with(stored.error());
+  auto restored = restore(*stored, *live_, *files_);
+  if (restored.snapshot->name_count() == 0) return fail("version {} has no name that can be served now", version);
+  if (history_.pinned() != version) {
+    if (auto done = history_.pin(version); !done) return fail_with(done.error());
+  }
+  pinned_ = version;
+  return restored;
+}
+
+void CertificateMap::unpin() {
+  if (std::exchange(pinned_, 0) != 0) (void)history_.pin(0);
+}
+
+}  // namespace postern::app

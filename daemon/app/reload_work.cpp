@@ -1,0 +1,314 @@
+// What the Reloader does on the loading thread.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "config/from_toml.h"
+#include "daemon/app/backend_tls.h"
+#include "daemon/app/generations.h"
+#include "daemon/app/reload.h"
+
+namespace postern::app {
+
+namespace {
+
+constexpr std::size_t faults_logged_max = 50;  // of one load; `postern certs --state failed` has them all
+constexpr std::size_t names_logged_max = 5;
+
+observe::LineFormat line_format(config::LogFormat format) {
+  return format == config::LogFormat::Json ? observe::LineFormat::Json : observe::LineFormat::Text;
+}
+
+observe::Level log_level(config::LogLevel level) {
+  switch (level) {
+    case config::LogLevel::Error: return observe::Level::Error;
+    case config::LogLevel::Warning: return observe::Level::Warning;
+    case config::LogLevel::Info: return observe::Level::Info;
+    case config::LogLevel::Debug: return observe::Level::Debug;
+  }
+  return observe::Level::Info;
+}
+
+void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+std::string rendered(const certs::Fault& fault) { return fault.source + ": " + fault.text; }
+
+/// What differs but takes a restart to change.
+std::vector<std::string> restart_warnings(const config::Config& running, const config::Config& next,
+                                          const std::vector<Endpoint>& bound) {
+  std::vector<std::string> warnings;
+  const auto differs = [&warnings](std::string_view key) {
+    warnings.push_back(fmt::format("{} has changed: it takes effect at the next restart", key));
+  };
+  if (running.start.workers != next.start.workers) differs("workers");
+  if (running.start.state_dir != next.start.state_dir) differs("state_dir");
+  if (running.start.control != next.start.control) differs("control");
+  auto before = bound;
+  auto after = listening_addresses(next.run);
+  std::sort(before.begin(), before.end());
+  std::sort(after.begin(), after.end());
+  if (before != after) differs("the set of listening addresses");
+  return warnings;
+}
+
+}  // namespace
+
+tl::expected<config::Config, StartFailure> Reloader::start() {
+  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
+  StartFailure failure;
+  for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
+    if (diagnostic.severity == config::Diagnostic::Severity::Error) {
+      failure.lines.push_back(diagnostic.rendered());
+    } else {
+      journal_.note(observe::Level::Warning, diagnostic.rendered());
+    }
+  }
+  if (!parsed.config) return tl::unexpected(std::move(failure));
+  config_ = std::move(*parsed.config);
+  journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  bound_ = listening_addresses(config_.run);
+
+  map_ = std::make_unique<CertificateMap>(config_.start.state_dir);
+  const MapNews news = map_->start(config_.run.certificates, uv::wall_time());
+  report(news.loaded);
+  failure.lines = publish_configuration(config_, pinned_or(news.loaded.snapshot));
+  if (!failure.lines.empty()) return tl::unexpected(std::move(failure));
+  return config_;
+}
+
+/// A version that was pinned stays over a restart: what it was pinned against is still there.
+std::shared_ptr<const certs::Snapshot> Reloader::pinned_or(std::shared_ptr<const certs::Snapshot> loaded) {
+  const auto version = map_->history().pinned();
+  if (version == 0) return loaded;
+  map_->went_live(loaded);
+  auto restored = map_->go_back(version);
+  if (!restored) {
+    journal_.note(observe::Level::Error, fmt::format("the certificate map was pinned to version {}, which cannot be "
+                                                     "served: {}; the certificates are those of the files",
+                                                     version, restored.error().text));
+    return loaded;
+  }
+  journal_.note(observe::Level::Warning, fmt::format("the certificate map is pinned to version {} until the next "
+                                                     "`postern reload`",
+                                                     version));
+  return restored->snapshot;
+}
+
+/// Publishes nothing unless all is well; else says why.
+std::vector<std::string> Reloader::publish_configuration(const config::Config& next,
+                                                         const std::shared_ptr<const certs::Snapshot>& snapshot) {
+  const auto previous = shared_.settings.current();
+  auto settings =
+      make_run_settings(next.run, config_generation_ + 1, config_.start.state_dir, previous.get(), bound_);
+  auto errors = unresolved_defaults(*settings, *snapshot);
+  if (auto backend_tls = make_backend_tls(next.run.backends)) {
+    settings->backend_tls = std::move(*backend_tls);
+  } else {
+    append(errors, backend_tls.error());
+  }
+  if (!errors.empty()) return errors;
+  auto generation = make_tls_generation(*settings, next.run.tls);
+  if (!generation) return {generation.error().text};
+
+  (*generation)->snapshot = (*generation)->default_snapshot = snapshot;
+  missing_defaults_.clear();
+  publish(std::move(*generation), snapshot);
+  // Settings second: a session that sees a new listener mode finds its SSL_CTX.
+  retired_.push_back(shared_.settings.publish(std::move(settings)));
+  const std::lock_guard lock(facts_mutex_);
+  facts_.config_generation = ++config_generation_;
+  return {};
+}
+
+/// The listeners' SSL_CTXs stay, only the certificates change. A default that has gone is served from the map that
+/// still had it: neither a missing file nor a typing error may leave a listener without a certificate.
+void Reloader::publish_certificates(const std::shared_ptr<const certs::Snapshot>& snapshot) {
+  const auto previous = shared_.tls.current();
+  auto generation = std::make_shared<session::TlsGeneration>(*previous);
+  generation->snapshot = snapshot;
+  auto missing = unresolved_defaults(*shared_.settings.current(), *snapshot);
+  if (missing.empty()) generation->default_snapshot = snapshot;
+  if (missing != missing_defaults_) {
+    for (const std::string& sentence : missing) {
+      journal_.note(observe::Level::Error, sentence + "; the certificate that it had before stays in use");
+    }
+  }
+  missing_defaults_ = std::move(missing);
+  publish(std::move(generation), snapshot);
+}
+
+void Reloader::publish(std::shared_ptr<session::TlsGeneration> generation,
+                       const std::shared_ptr<const certs::Snapshot>& snapshot) {
+  retired_.push_back(shared_.tls.publish(std::move(generation)));
+  map_->went_live(snapshot);
+  const std::lock_guard lock(facts_mutex_);
+  facts_.map_version = snapshot->version();
+  facts_.pinned_version = map_->pinned();
+  facts_.names = snapshot->name_count();
+  facts_.certificates = snapshot->certificate_count();
+}
+
+void Reloader::free_retired() {
+  std::erase_if(retired_, [](const auto& generation) { return generation.use_count() <= 1; });
+}
+
+void Reloader::report(const certs::LoadOutcome& loaded) {
+  std::size_t logged = 0;
+  for (const certs::Fault& fault : loaded.faults) {
+    if (logged++ == faults_logged_max) {
+      journal_.note(observe::Level::Error,
+                    fmt::format("and {} more faults of certificates: `postern certs --state failed` and `postern "
+                                "status` have them all",
+                                loaded.faults.size() - faults_logged_max));
+      break;
+    }
+    const bool warning = fault.severity == certs::Fault::Severity::Warning;
+    journal_.note(warning ? observe::Level::Warning : observe::Level::Error, rendered(fault));
+  }
+  std::vector<std::string> standing;
+  for (const certs::Fault& fault : loaded.standing) standing.push_back(rendered(fault));
+  if (!map_->history_problem().empty()) standing.push_back(map_->history_problem());
+  const std::lock_guard lock(facts_mutex_);
+  facts_.faults = std::move(standing);
+}
+
+void Reloader::report_change(std::string_view what, const certs::Changes& changes, std::uint64_t version) {
+  journal_.note(observe::Level::Info,
+                fmt::format("{}: {} names added, {} removed, {} renewed; map version {}", what, changes.added.size(),
+                            changes.removed.size(), changes.renewed.size(), version));
+  std::size_t logged = 0;
+  for (const certs::Worse& worse : changes.worse) {
+    if (logged++ == names_logged_max) {
+      journal_.note(observe::Level::Warning,
+                    fmt::format("and {} more names with a worse certificate", changes.worse.size() - names_logged_max));
+      break;
+    }
+    journal_.note(observe::Level::Warning, fmt::format("{}: {}", worse.name, worse.why));
+  }
+}
+
+void Reloader::set_held_back(const std::string& why) {
+  {
+    const std::lock_guard lock(facts_mutex_);
+    if (std::exchange(facts_.held_back, why) == why) return;
+  }
+  if (!why.empty()) journal_.note(observe::Level::Error, why);
+}
+
+control::ReloadReply Reloader::load_everything(Asker asker, const control::ReloadRequest& request) {
+  control::ReloadReply reply;
+  reply.dry_run = request.dry_run;
+  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
+  for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
+    const bool error = diagnostic.severity == config::Diagnostic::Severity::Error;
+    (error ? reply.errors : reply.warnings).push_back(diagnostic.rendered());
+  }
+  if (parsed.config) {
+    append(reply.warnings, restart_warnings(config_, *parsed.config, bound_));
+    take_configuration(*parsed.config, map_->attempt(parsed.config->run.certificates, uv::wall_time()), asker, request,
+                       reply);
+  }
+  // A broken configuration does not keep renewed certificates from being served.
+  if (!reply.configuration_taken && !request.dry_run) load_certificates_only(reply);
+  if (!request.dry_run) reply.faults = facts().faults;
+  return reply;
+}
+
+namespace {
+
+void tell(const MapNews& news, control::ReloadReply& reply) {
+  reply.map_version = news.loaded.snapshot->version();
+  reply.added = news.changes.added;
+  reply.removed = news.changes.removed;
+  reply.renewed = news.changes.renewed;
+  for (const certs::Worse& worse : news.changes.worse) reply.worse.push_back(fmt::format("{}: {}", worse.name, worse.why));
+}
+
+}  // namespace
+
+void Reloader::take_configuration(config::Config& next, CertificateMap::Trial trial, Asker asker,
+                                  const control::ReloadRequest& request, control::ReloadReply& reply) {
+  const bool map_stays = map_->pinned() != 0 && asker == Asker::Signal;
+  if (!trial.news.loss.empty() && !request.accept_loss && !map_stays) reply.errors.push_back(trial.news.loss);
+  if (request.dry_run) {
+    tell(trial.news, reply);
+    for (const auto& fault : trial.news.loaded.standing) reply.faults.push_back(rendered(fault));
+    const auto settings = make_run_settings(next.run, config_generation_ + 1, config_.start.state_dir,
+                                            shared_.settings.current().get(), bound_);
+    append(reply.errors, unresolved_defaults(*settings, *trial.news.loaded.snapshot));
+    reply.configuration_taken = reply.errors.empty();
+    return;
+  }
+  if (!reply.errors.empty()) return;
+  const auto snapshot = map_stays ? map_->live() : trial.news.loaded.snapshot;
+  reply.errors = publish_configuration(next, snapshot);
+  if (!reply.errors.empty()) return;
+  if (!map_stays) {
+    map_->unpin();
+    const std::lock_guard lock(facts_mutex_);
+    facts_.pinned_version = 0;
+  }
+  reply.configuration_taken = true;
+  config_.run = std::move(next.run);
+  journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  if (map_stays) {
+    reply.warnings.push_back(fmt::format("the certificate map stays pinned to version {} until `postern reload`",
+                                         map_->pinned()));
+  } else {
+    set_held_back({});
+    tell(trial.news, reply);
+  }
+  report(trial.news.loaded);
+  if (const auto problem = map_->adopt(std::move(trial), uv::wall_time()); !problem.empty()) {
+    reply.warnings.push_back(problem);
+  }
+}
+
+void Reloader::load_certificates_only(control::ReloadReply& reply) {
+  const MapNews news = map_->look(config_.run.certificates, {.everywhere = true, .folders = {}}, uv::wall_time());
+  report(news.loaded);
+  if (settle(news)) tell(news, reply);
+}
+
+/// Publishes what a look has found, if it may go live.
+bool Reloader::settle(const MapNews& news) {
+  if (!news.loaded.anything_changed || map_->pinned() != 0) return false;
+  set_held_back(news.loss);
+  if (!news.loss.empty()) return false;
+  publish_certificates(news.loaded.snapshot);
+  return true;
+}
+
+Reloader::Looked Reloader::load_certificates(const CertificateLook& where) {
+  const MapNews news = map_->look(config_.run.certificates, where, uv::wall_time());
+  report(news.loaded);
+  Looked looked;
+  looked.published = settle(news);
+  if (looked.published) report_change("certificates reloaded", news.changes, news.loaded.snapshot->version());
+  looked.found_unseen = where.everywhere && news.loaded.files_read > 0;
+  if (news.loaded.folders_changed) looked.directories = map_->loader().watched_directories();
+  looked.look_again = news.loaded.look_again;
+  looked.look_again_at = news.loaded.look_again_at;
+  return looked;
+}
+
+control::Reply Reloader::roll_back(std::uint64_t version) {
+  const auto before = map_->live();
+  auto restored = map_->go_back(version);
+  if (!restored) return control::ErrorReply{restored.error().text};
+  publish_certificates(restored->snapshot);
+  const auto changes = difference(*before, *restored->snapshot);
+  report_change("the certificate map goes back, and is pinned until the next `postern reload`", changes, version);
+  control::RollbackReply reply;
+  reply.version = version;
+  reply.added = changes.added;
+  reply.removed = changes.removed;
+  reply.renewed = changes.renewed;
+  reply.missing = std::move(restored->missing);
+  return reply;
+}
+
+}  // namespace postern::app

@@ -1,0 +1,146 @@
+"""What an operator sees of the certificate map, and how a bad one is kept from going live: `postern certs`, dry runs,
+versions, rollback, and the limit on losses."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from harness.dialogue import tls_context
+from harness.wait import eventually
+
+NAME = "one.example.test"
+
+
+def served(server, name=NAME):
+    with server.greeted() as client:
+        client.starttls(tls_context(), name)
+        return client.served()
+
+
+def put(folder, name, leaf):
+    own = folder / name
+    own.mkdir(parents=True, exist_ok=True)
+    for file, octets in (("privkey.pem", leaf.key), ("fullchain.pem", leaf.chain)):
+        (own / (file + ".new")).write_bytes(octets)
+        os.rename(own / (file + ".new"), own / file)
+
+
+def tool(server, *arguments):
+    return server.tool(*arguments, "--control", str(server.settings["control"]))
+
+
+def rows(server, *arguments):
+    shown = tool(server, "certs", "--json", *arguments)
+    assert not shown.stderr, shown.stderr
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+def test_certs_lists_states_with_their_reasons(posternd, authority, folder):
+    live = folder / "live"
+    put(live, NAME, authority.issue(NAME))
+    put(live, "neighbour", authority.issue(NAME))
+    put(live, "broken.example.test", authority.issue("broken.example.test"))
+    (live / "broken.example.test" / "fullchain.pem").write_text("no certificate\n")
+    server = posternd(certificates={"directories": [live]})
+    by_file = {row["source"]: row for row in rows(server)}
+    own = by_file[str(live / NAME / "fullchain.pem")]
+    assert own["state"] == "served" and own["names"] == [NAME] and own["days_left"] > 0
+    assert own["key"].startswith("ECDSA") and own["issuer"]
+    assert by_file[str(live / "neighbour" / "fullchain.pem")]["state"] == "shadowed"
+    failed = by_file[str(live / "broken.example.test" / "fullchain.pem")]
+    assert failed["state"] == "failed" and "no certificate" in failed["reason"] and failed["since"]
+    assert [row["state"] for row in rows(server, "--state", "failed")] == ["failed"]
+    assert {row["source"] for row in rows(server, "--match", "neighbour")} == {str(live / "neighbour" / "fullchain.pem")}
+    shown = tool(server, "certs")
+    assert shown.returncode == 1 and "failed" in shown.stdout and str(live / NAME) in shown.stdout
+    # The same from the configuration alone.
+    alone = server.tool("certs", "-c", str(server.path), "--json")
+    assert {json.loads(line)["source"] for line in alone.stdout.splitlines()} == set(by_file)
+    why = tool(server, "certs", "--name", NAME)
+    assert why.returncode == 0 and "held back" in why.stdout, why.stdout
+    assert why.stdout.splitlines()[-1] == f"served: {live / NAME / 'fullchain.pem'}"
+    nobody = tool(server, "certs", "--name", "nobody.example.test")
+    assert nobody.returncode == 1 and f"served at 127.0.0.1:{server.ports['smtp']}" in nobody.stdout
+    refused = tool(server, "certs", "--state", "nonsense")
+    assert refused.returncode == 1 and "not-yet-valid" in refused.stderr
+
+
+def test_a_dry_run_changes_nothing(posternd, authority, folder):
+    server = posternd()
+    put(folder / "live", NAME, authority.issue(NAME))
+    server.settings["certificates"] = {"directories": [folder / "live"]}
+    server.write()
+    before = served(server)
+    shown = tool(server, "reload", "--dry-run")
+    assert shown.returncode == 0 and NAME in shown.stdout and "would take" in shown.stdout, shown.stdout
+    assert served(server) == before
+    assert tool(server, "reload").returncode == 0
+    assert served(server) != before
+
+
+def test_many_names_at_once_are_not_lost_by_themselves(posternd, authority, folder, default_leaf):
+    live = folder / "live"
+    names = [f"mx{number}.example.test" for number in range(30)]
+    leaf = authority.issue(names[0])
+    for name in names:
+        put(live, name, authority.issue(name) if name == names[0] else authority.issue(name))
+    server = posternd(certificates={"directories": [live]})
+    assert served(server, names[7]) != default_leaf.fingerprint
+    put(live, names[0], leaf)
+    eventually(lambda: served(server, names[0]) == leaf.fingerprint, "the renewal is served")
+    for name in names[5:]:
+        shutil.rmtree(live / name)
+    eventually(lambda: server.status()["held_back"], "the map without 25 names is held back")
+    assert served(server, names[7]) != default_leaf.fingerprint
+    shown = tool(server, "reload")
+    assert shown.returncode == 1 and "--accept-loss" in shown.stdout, shown.stdout
+    server.hang_up()
+    server.wait_for_message("--accept-loss")
+    assert served(server, names[7]) != default_leaf.fingerprint
+    assert tool(server, "reload", "--accept-loss").returncode == 0
+    assert served(server, names[7]) == default_leaf.fingerprint
+    assert served(server, names[0]) == leaf.fingerprint
+    assert not server.status()["held_back"]
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+def test_a_version_comes_back_and_stays_until_the_next_reload(posternd, authority, folder, restart):
+    live, archive = folder / "live" / NAME, folder / "archive" / NAME
+    live.mkdir(parents=True)
+    archive.mkdir(parents=True)
+    leaves = [authority.issue(NAME) for _ in range(3)]
+
+    def renew(number):
+        for kind, octets in (("privkey", leaves[number].key), ("fullchain", leaves[number].chain)):
+            (archive / f"{kind}{number}.pem").write_bytes(octets)
+            (live / f"{kind}.new").symlink_to(archive / f"{kind}{number}.pem")
+            os.rename(live / f"{kind}.new", live / f"{kind}.pem")
+
+    renew(0)
+    server = posternd(certificates={"directories": [folder / "live"]})
+    eventually(lambda: len(json.loads(tool(server, "certs", "--versions", "--json").stdout)["versions"]) == 1,
+               "the first version is written down")
+    first = server.status()["map_version"]
+    renew(1)
+    eventually(lambda: served(server) == leaves[1].fingerprint, "the renewal is served")
+    shown = tool(server, "certs", "--rollback", str(first))
+    assert shown.returncode == 0 and NAME in shown.stdout, shown.stdout + shown.stderr
+    assert served(server) == leaves[0].fingerprint
+    assert server.status()["pinned_version"] == first == server.status()["map_version"]
+    if restart:
+        server.stop()
+        server.start()
+    renew(2)
+    server.hang_up()
+    server.wait_for_message("stays pinned")
+    assert served(server) == leaves[0].fingerprint
+    for path in (folder / "p1").rglob("*"):
+        if path.is_file() and path.parent.name == "certs":
+            assert b"PRIVATE KEY" not in path.read_bytes()
+    assert tool(server, "reload").returncode == 0
+    assert served(server) == leaves[2].fingerprint
+    assert not server.status()["pinned_version"]
+    unknown = tool(server, "certs", "--rollback", "4711")
+    assert unknown.returncode == 1 and "4711" in unknown.stderr
