@@ -76,6 +76,12 @@ Inventory::Look Inventory::look_again_at(const std::set<std::string>& folders, W
     }
   }
   for (Place* place : concerned) {
+    // A folder that its parent no longer has: drop_gone_folders() sees to it. (Parents come first.)
+    const Place* parent = place->parent;
+    if (parent != nullptr && parent->listed_in_look == looks_ &&
+        !parent->listing.contains(std::string(last_part(place->path)))) {
+      continue;
+    }
     if (place->kind == Strength::Map) {
       look_at_map(place->path, place->order);
     } else {
@@ -189,7 +195,10 @@ void Inventory::look_at_map(const std::string& path, std::uint32_t order) {
   Place& map = place(Strength::Map, path, order, nullptr);
   const auto state = files_.state(path);
   set_folders(map, folders_of(files_, path));
-  if (state && map.state == *state) return;
+  if (state && map.state == *state) {
+    map.same_in_look = looks_;
+    return;
+  }
   std::optional<std::string> error;
   if (!state) {
     error = state.error().text;
@@ -363,7 +372,8 @@ void Inventory::drop_missing() {
     } else if (!item.missing_since || *item.missing_since > now_) {
       item.missing_since = now_;
       call_again(now_, *item.place);
-    } else if (now_ - *item.missing_since >= Loader::removal_delay && item.place->listed_in_look == looks_) {
+    } else if (now_ - *item.missing_since >= Loader::removal_delay &&
+               std::max(item.place->listed_in_look, item.place->same_in_look) == looks_) {
       remove(at);
       continue;
     } else {

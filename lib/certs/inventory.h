@@ -35,6 +35,7 @@ struct Place {
   Place* parent = nullptr;              ///< of a folder in a folder
   std::uint64_t wanted_in_look = 0;     ///< when the settings, or the folder around it, had it last
   std::uint64_t listed_in_look = 0;     ///< when its items were found out in full last
+  std::uint64_t same_in_look = 0;       ///< of a map: when it was seen not to have changed since, last
   std::set<std::string> listing;        ///< of a folder, then
   std::optional<FileState> state;       ///< of a map, when it was read last
   std::vector<std::string> folders;     ///< of a map: those of the file and of what it links to

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <thread>
 
 #include "tests/support/catch.h"
@@ -587,7 +588,10 @@ TEST_CASE("a look at folders where something happened finds what a whole load wo
     REQUIRE(bench.last.look_again);
     bench.now += 2 * second;
     look_at({});
+    CHECK_FALSE(bench.last.anything_changed);  // nobody has looked there a second time
+    look_at(bench.last.look_again_at);
     CHECK(bench.last.changes.removed == Strings{"a.example"});
+    CHECK(bench.last.standing.empty());
     CHECK(bench.load().snapshot->name_count() == 3);
   }
   SECTION("a map, and a file that a map names") {
@@ -599,4 +603,64 @@ TEST_CASE("a look at folders where something happened finds what a whole load wo
     CHECK(bench.last.changes.renewed.size() == 2);
     CHECK(bench.last.files_read == 1);
   }
+}
+
+TEST_CASE("a copy of a loader goes its own way, and knows what was known") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue({"a.example"}));
+  bench.files.put_pair("/live/b.example", issue({"b.example"}));
+  bench.settings.directories = {"/live"};
+  bench.load();
+  bench.files.reads();
+  bench.files.put("/live/b.example/fullchain.pem", "broken");
+  bench.files.put_pair("/live/c.example", issue({"c.example"}));
+  const auto trial = bench.loader.copy();
+  const auto tried = trial->load(bench.settings, bench.now);
+  CHECK(tried.changes.added == Strings{"c.example"});
+  CHECK(tried.changes.removed.empty());  // the last good certificate is known to the copy
+  CHECK(tried.snapshot->version() == bench.last.snapshot->version() + 1);
+  CHECK(bench.last.snapshot->name_count() == 2);
+  const auto again = bench.load();
+  CHECK(again.changes.added == Strings{"c.example"});
+  CHECK(difference(*again.snapshot, *tried.snapshot).empty());
+}
+
+TEST_CASE("rows and reasons") {
+  Bench bench;
+  bench.files.put_pair("/live/a.example", issue({"a.example", "www.a.example"}));
+  bench.files.put_pair("/live/tenant", issue({"a.example"}));
+  bench.files.put_pair("/live/broken", issue({"broken.example"}));
+  bench.files.put("/live/broken/privkey.pem", "nothing");
+  bench.settings.directories = {"/live"};
+  bench.load();
+  const auto rows = [&](const RowFilter& filter) {
+    std::vector<Row> all;
+    std::optional<std::uint64_t> from = 0;
+    while (from) {
+      auto page = bench.loader.rows(*bench.last.snapshot, filter, *from, 1, bench.now);
+      std::move(page.rows.begin(), page.rows.end(), std::back_inserter(all));
+      from = page.next;
+    }
+    return all;
+  };
+  CHECK(rows({}).size() == 3);
+  const auto served = rows({.text = "", .state = RowState::Served, .ends_before = {}});
+  REQUIRE(served.size() == 1);
+  CHECK(served[0].names.size() == 2);
+  CHECK(served[0].served_count == 2);
+  const auto shadowed = rows({.text = "tenant", .state = {}, .ends_before = {}});
+  REQUIRE(shadowed.size() == 1);
+  CHECK(shadowed[0].state == RowState::Shadowed);
+  CHECK(shadowed[0].reason == "/live/a.example/fullchain.pem is served instead");
+  const auto failed = rows({.text = "", .state = RowState::Failed, .ends_before = {}});
+  REQUIRE(failed.size() == 1);
+  CHECK(failed[0].since == bench.now);
+  CHECK(rows({.text = "", .state = {}, .ends_before = bench.now}).empty());
+
+  const auto why = bench.loader.explain(*bench.last.snapshot, *DnsName::parse("a.example"), bench.now);
+  CHECK(why.key == "a.example");
+  CHECK(why.sources == Strings{"/live/a.example/fullchain.pem"});
+  const auto nobody = bench.loader.explain(*bench.last.snapshot, *DnsName::parse("x.y.z"), bench.now);
+  CHECK(nobody.key.empty());
+  CHECK(nobody.steps.size() == 4);
 }
