@@ -37,6 +37,10 @@ session::ListenerSettings listener_settings(const config::Listener& listener) {
     made.local[address] = {local.hostname, local.default_certificate};
   }
   made.webroot = listener.webroot;
+  made.backend = listener.backend;
+  made.trusted_proxies = listener.trusted_proxies;
+  const bool required = listener.proxy_protocol == config::ProxyProtocol::Required;
+  if (required) made.proxy_protocol = session::ProxyProtocol::Required;
   made.origin = listener.origin;
   return made;
 }
@@ -75,7 +79,7 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
   made->spill_octets_max = run.spill_octets_max;
   made->ledger = run.ledger;
   made->policies = run.policies;
-  made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster);
+  made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster, run.routes);
   return made;
 }
 

@@ -35,8 +35,9 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
       tls_(shared.tls),
       resolver_(loop_, {}),
       backends_(loop_, resolver_, shared.journal, {options_.hostname, shared.backend_shares}),
+      relay_backends_(loop_, resolver_, options_.hostname),
       ids_(options_.number),
-      services_{loop_, shared.spill_pool, shared.budgets, settings_, tls_, backends_, *shared.ledger, shared.journal, counters_,
+      services_{loop_, shared.spill_pool, shared.budgets, settings_, tls_, backends_, relay_backends_, *shared.ledger, shared.journal, counters_,
                 ids_, *this},
       web_services_{loop_, shared.web_pool, settings_, tls_, shared.journal, ids_, *this},
       keep_running_(loop_, [] {}) {
@@ -72,6 +73,7 @@ void Worker::refresh() {
 void Worker::configure_backends() {
   const auto settings = settings_.get();
   backends_.configure(settings->routes, settings->backend_tls);
+  relay_backends_.configure(settings->routes);
 }
 
 void Worker::ask_backends(std::function<void(std::vector<session::TargetStatus>)> reply) {
@@ -102,13 +104,28 @@ void Worker::web_closed(session::WebId id) {
   continue_shut_down();
 }
 
+bool Worker::readdress(const IpAddress& from, const IpAddress& to) {
+  auto limits = settings_.get()->connection_limits;
+  ++limits.connections;  // for a moment it is counted twice
+  const auto verdict = shared_.connections.enter(to, limits);
+  if (verdict != Verdict::Admitted) return false;
+  shared_.connections.leave(from);
+  return true;
+}
+
 void Worker::accepted(int descriptor, const Endpoint& listener) {
   const IpAddress from = uv::peer_of(descriptor).address;
-  const auto verdict = shared_.connections.enter(from, settings_.get()->connection_limits);
+  const auto settings = settings_.get();
+  auto limits = settings->connection_limits;
+  if (settings->listeners.at(listener).proxy_protocol == session::ProxyProtocol::Required) {
+    // A load balancer is no client: those behind it are counted when it has said who they are.
+    limits.connections_per_address = limits.connections_per_network = limits.connections;
+  }
+  const auto verdict = shared_.connections.enter(from, limits);
   if (verdict != Verdict::Admitted) return turn_away(descriptor, from, listener, verdict);
   const session::SessionId id = next_session_++;
   // Either is in its directory before it starts to talk.
-  if (settings_.get()->listeners.at(listener).protocol != session::ListenerProtocol::Smtp) {
+  if (settings->listeners.at(listener).protocol != session::ListenerProtocol::Smtp) {
     auto& place = webs_[id];
     place = std::make_unique<session::Web>(web_services_, id, descriptor, listener);
     return;
@@ -153,8 +170,10 @@ void Worker::continue_shut_down() {
   if (!shutting_down_ || !sessions_.empty() || !webs_.empty() || !on_shut_down_) return;
   drain_timer_.reset();
   backends_.shut_down([this, done = std::exchange(on_shut_down_, nullptr)] {
-    loop_.stop();
-    done();
+    relay_backends_.shut_down([this, done] {
+      loop_.stop();
+      done();
+    });
   });
 }
 

@@ -11,6 +11,7 @@
 
 #include "daemon/app/shared.h"
 #include "daemon/session/backends.h"
+#include "daemon/session/relay_backends.h"
 #include "daemon/session/counters.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/inbound.h"
@@ -49,6 +50,7 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
 
  private:
   session::Inbound* find(session::SessionId id) override;
+  bool readdress(const IpAddress& from, const IpAddress& to) override;
   void closed(session::SessionId id) override;
   session::Web* find_web(session::WebId id) override;
   void web_closed(session::WebId id) override;
@@ -68,6 +70,7 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
   View<session::TlsGeneration> tls_;
   uv::Resolver resolver_;
   session::Backends backends_;
+  session::RelayBackends relay_backends_;
   session::IdSource ids_;
   session::InboundServices services_;
   session::WebServices web_services_;

@@ -103,6 +103,7 @@ void Backends::configure(std::shared_ptr<const delivery::RouteTable> routes, con
   if (state_->shutting_down) return;
   std::map<std::string, std::shared_ptr<Backend>> next;
   for (const auto& settings : routes->backends()) {
+    if (settings.pass_through) continue;  // RelayBackends has it
     const auto found = tls.find(settings.name);
     const auto context = found == tls.end() ? nullptr : found->second;
     const auto same = state_->current.find(settings.name);

@@ -32,21 +32,41 @@ Inbound::Inbound(InboundServices& services, SessionId id, int descriptor, const 
   record_.local = socket_->local();
   services_.counters.sessions_open.fetch_add(1, std::memory_order_relaxed);
   services_.counters.sessions_total.fetch_add(1, std::memory_order_relaxed);
-  switch (services_.settings.get()->listeners.at(listener_).tls) {
-    case ListenerTls::None: start_smtp(smtp::TlsState::Unavailable); break;
-    case ListenerTls::Starttls: start_smtp(smtp::TlsState::Offered); break;
-    case ListenerTls::Implicit: start_tls(); break;
+  if (services_.settings.get()->listeners.at(listener_).proxy_protocol == ProxyProtocol::Required) {
+    await_proxy_header();
+  } else {
+    begin();
   }
   pump();
+}
+
+void Inbound::begin() {
+  switch (services_.settings.get()->listeners.at(listener_).tls) {
+    case ListenerTls::None: return start_smtp(smtp::TlsState::Unavailable);
+    case ListenerTls::Starttls: return start_smtp(smtp::TlsState::Offered);
+    case ListenerTls::Implicit: return start_tls();
+  }
 }
 
 Inbound::~Inbound() = default;
 
 void Inbound::start_smtp(smtp::TlsState tls) {
+  tls_state_ = tls;
+  auto settings = services_.settings.get();
+  if (authority(*settings) == smtp::Authority::Self) return start_session(std::nullopt);
+  start_relaying(std::move(settings), tls);
+  relaying_->machine().begin();
+  if (!relaying_->greets_client()) start_session(std::nullopt);
+}
+
+/// `greeting` is a backend's; nothing: our own.
+void Inbound::start_session(std::optional<smtp::Reply> greeting) {
   const RunSettings& settings = *services_.settings.get();
   smtp::ServerOptions options;
+  options.greeting = std::move(greeting);
+  if (relaying_) options.authority = smtp::Authority::Backend;
   options.hostname = settings.listeners.at(listener_).hostname_at(record_.local.address);
-  options.tls = tls;
+  options.tls = tls_state_;
   options.extensions = extensions();
   options.smuggling = smuggling_for(settings.smtp, peer_.address);
   options.strict = settings.smtp.strict;
@@ -88,15 +108,17 @@ void Inbound::pump() {
 
 bool Inbound::wants_input() const {
   const bool handshaking = stream_ && !stream_->established();
-  return phase_ == Phase::Talking && (handshaking || smtp_->wants_input());
+  return phase_ == Phase::Talking && (handshaking || proxy_deadline_ || (smtp_ && smtp_->wants_input()));
 }
 
 /// True when more plaintext is welcome.
 bool Inbound::handle_smtp_events() {
-  while (phase_ == Phase::Talking && smtp_) {
-    const auto event = smtp_->next();
-    if (!event) break;
-    std::visit([this](const auto& e) { handle(e); }, *event);
+  while (phase_ == Phase::Talking) {
+    if (const auto event = smtp_ ? smtp_->next() : std::nullopt) {
+      std::visit([this](const auto& e) { handle(e); }, *event);
+    } else if (!relaying_ || !handle_relay_action()) {
+      break;
+    }
   }
   return wants_input();
 }
@@ -108,6 +130,7 @@ void Inbound::handle(const smtp::SessionClosing& event) {
 }
 
 void Inbound::flush() {
+  if (relaying_) relaying_->flush();
   flush_replies();
   flush_records();
 }
@@ -127,7 +150,8 @@ void Inbound::flush_records() {
 }
 
 void Inbound::update_reading() {
-  const bool congested = transaction_ && transaction_->message() != nullptr && transaction_->message()->congested();
+  const bool spilling = transaction_ && transaction_->message() != nullptr && transaction_->message()->congested();
+  const bool congested = spilling || (relaying_ && relaying_->congested());
   const bool want = wants_input() && !congested && !peer_ended_ && socket_->unsent() <= unsent_octets_max;
   socket_->read_at_most(smtp_ && smtp_->reads_text() ? uv::Loop::read_octets_max : smtp::command_read_octets_max);
   if (want == reading_) return;
@@ -140,7 +164,8 @@ void Inbound::update_reading() {
 }
 
 void Inbound::rearm_timer() {
-  const auto next = handshake_deadline_ ? handshake_deadline_ : smtp_->deadline();
+  auto next = handshake_deadline_ ? handshake_deadline_ : proxy_deadline_;
+  if (!next && smtp_) next = smtp_->deadline();
   if (next) {
     timer_.start_at(*next);
   } else {
@@ -150,10 +175,11 @@ void Inbound::rearm_timer() {
 
 void Inbound::on_bytes(std::string_view bytes) {
   if (phase_ != Phase::Talking) return;
+  if (proxy_deadline_) return read_proxy_header(bytes);
   settle_reply(Received::Surely);
   if (stream_) {
     stream_->receive(bytes);
-  } else {
+  } else if (smtp_) {
     smtp_->receive(bytes, services_.loop.now());
   }
   pump();
@@ -173,6 +199,7 @@ void Inbound::on_end() {
     record_.tls_error = "the client closed the connection";
     return close_now("TLS handshake failed");
   }
+  if (!smtp_) return close_now("peer closed before the greeting");
   smtp_->end_of_input();
   pump();
 }
@@ -221,6 +248,7 @@ void Inbound::end(std::string outcome) {
   settle_reply(socket_->acknowledged() ? Received::Surely : Received::Perhaps);
   if (transaction_) transaction_->abandoned();
   transaction_.reset();
+  if (relaying_) relaying_->leave();
   timer_.stop();
 }
 

@@ -15,6 +15,7 @@
 #include "daemon/session/counters.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/journal.h"
+#include "daemon/session/relaying.h"
 #include "daemon/session/settings.h"
 #include "daemon/session/transaction.h"
 #include "daemon/uv/loop.h"
@@ -35,6 +36,9 @@ class SessionDirectory {
  public:
   virtual ~SessionDirectory() = default;
   virtual Inbound* find(SessionId id) = 0;
+  /// The client is not the peer but `to`, for whom somebody speaks that is trusted: counted under its address from now
+  /// on. False when a limit forbids it; it is then still counted as before.
+  virtual bool readdress(const IpAddress& from, const IpAddress& to) = 0;
   /// The session's socket is closed: it may be destroyed now, and will be.
   virtual void closed(SessionId id) = 0;
 };
@@ -47,6 +51,7 @@ struct InboundServices {
   View<RunSettings>& settings;
   View<TlsGeneration>& tls;
   Backends& backends;
+  RelayBackends& relay_backends;
   delivery::Ledger& ledger;
   Journal& journal;
   Counters& counters;
@@ -76,7 +81,14 @@ class Inbound : private uv::SocketHandler {
   void on_failure(const Error& error) override;
   void on_closed() override;
 
+  // inbound_proxy.cpp
+  void await_proxy_header();
+  void read_proxy_header(std::string_view bytes);
+  void believe(const proxy::Header& header);
+
+  void begin();
   void start_smtp(smtp::TlsState tls);
+  void start_session(std::optional<smtp::Reply> greeting);
   void start_tls();
   smtp::Extensions extensions() const;
 
@@ -86,8 +98,10 @@ class Inbound : private uv::SocketHandler {
   bool wants_input() const;
   void handle(const smtp::SenderOffered& event);
   void handle(const smtp::RecipientOffered& event);
+  void handle(const smtp::CommandOffered& event);
   void handle(const smtp::BodyOffered& event);
   void handle(const smtp::BodyChunk& event);
+  void handle(const smtp::ChunkComplete& event);
   void handle(const smtp::MessageComplete& event);
   void handle(const smtp::TransactionEnded& event);
   void handle(const smtp::TlsRequested& event);
@@ -100,6 +114,24 @@ class Inbound : private uv::SocketHandler {
   enum class Phase { Talking, Closing };
   enum class Received { Surely, Perhaps };  // our reply, by the client
 
+  // inbound_relay.cpp
+  const delivery::BackendSettings* session_backend(const RunSettings& settings) const;
+  smtp::Authority authority(const RunSettings& settings) const;
+  RelayedClient relayed_client() const;
+  void start_relaying(std::shared_ptr<const RunSettings> settings, smtp::TlsState tls);
+  void reroute_after_tls(std::shared_ptr<const RunSettings> settings);
+  bool handle_relay_action();
+  void handle(const relay::Answer& action);
+  void handle(const relay::AnswerHello& action);
+  void handle(const relay::Greet& action);
+  void handle(const relay::Trouble& action);
+  void handle(const relay::Connect&) {}     // what Relaying
+  void handle(const relay::Disconnect&) {}  // keeps
+  void handle(const relay::Learnt&) {}      // to itself
+  void relay_text(const smtp::BodyChunk& chunk);
+  void relay_end(const smtp::MessageComplete& event);
+
+  std::string received_field(const RunSettings& settings) const;
   void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
                          const smtp::RecipientParameters& parameters, const Checked& checked);
   void message_written(smtp::EventNumber number, smtp::OutcomeForm form, const Result<void>& written);
@@ -134,7 +166,22 @@ class Inbound : private uv::SocketHandler {
   std::optional<smtp::ServerSession> smtp_;  // from the start; with implicit TLS, since the handshake
   std::shared_ptr<Transaction> transaction_;
   std::shared_ptr<Transaction> answered_;    // the one before, until we know that the client has had its final reply
+  smtp::TlsState tls_state_ = smtp::TlsState::Unavailable;
+  std::unique_ptr<Relaying> relaying_;       // where an MTA behind us decides
+  struct RelayedRecipient {
+    smtp::EventNumber number;
+    smtp::ForwardPath to;
+    std::shared_ptr<Transaction> transaction;
+  };
+  std::vector<RelayedRecipient> relayed_recipients_;  // without an answer yet
+  struct RelayedOutcome {
+    smtp::EventNumber number;
+    std::uint64_t octets;
+  };
+  std::optional<RelayedOutcome> relayed_outcome_;     // the same of a message
   std::optional<Instant> handshake_deadline_;
+  std::optional<Instant> proxy_deadline_;    // while the PROXY header has not come
+  std::string proxy_input_;
   Instant accepted_at_;
   Instant handshake_began_{};
   uv::Timer timer_;

@@ -28,7 +28,7 @@ void Inbound::handle(const smtp::SenderOffered& event) {
 
 void Inbound::handle(const smtp::RecipientOffered& event) {
   assert(transaction_);
-  const auto route = transaction_->settings().routes->route(event.to);
+  const auto route = transaction_->settings().routes->route(event.to, session_backend(transaction_->settings()));
   if (!route) {
     transaction_->refuse(event.to, "", route.error());
     smtp_->answer(event.number, route.error(), services_.loop.now());
@@ -67,6 +67,7 @@ void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPat
 }
 
 void Inbound::handle(const smtp::BodyOffered& event) {
+  if (relaying_) return relaying_->machine().handle(event, services_.loop.now());
   assert(transaction_);
   const RunSettings& settings = transaction_->settings();
   if (!Message::room_for_one(services_.budgets, settings.message_memory_max)) {
@@ -78,7 +79,12 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   message->on_relief([&directory = services_.directory, id = id_] {
     if (Inbound* session = directory.find(id)) session->pump();
   });
+  transaction_->begin_message(std::move(message), received_field(settings),
+                              smtp::AuthenticationResultsFilter(settings.listeners.at(listener_).hostnames()));
+  smtp_->answer(event.number, smtp::replies::start_input, services_.loop.now());
+}
 
+std::string Inbound::received_field(const RunSettings& settings) const {
   smtp::TraceFacts trace;
   trace.client_name = smtp_->client_name();
   trace.client_address = peer_.address;
@@ -90,14 +96,16 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   trace.tls_cipher = record_.tls_cipher;
   trace.server_name = record_.sni;
   trace.time = uv::wall_time();
-  transaction_->begin_message(std::move(message), smtp::received_field(trace),
-                              smtp::AuthenticationResultsFilter(settings.listeners.at(listener_).hostnames()));
-  smtp_->answer(event.number, smtp::replies::start_input, services_.loop.now());
+  return smtp::received_field(trace);
 }
 
-void Inbound::handle(const smtp::BodyChunk& event) { transaction_->append(event.bytes); }
+void Inbound::handle(const smtp::BodyChunk& event) {
+  if (relaying_) return relay_text(event);
+  transaction_->append(event.bytes);
+}
 
 void Inbound::handle(const smtp::MessageComplete& event) {
+  if (relaying_) return relay_end(event);
   record_.octets += event.octets;
   transaction_->end_message();
   transaction_->message()->finish(
@@ -150,6 +158,7 @@ void Inbound::settle_reply(Received received) {
 
 void Inbound::handle(const smtp::TransactionEnded& event) {
   if (transaction_ && event.refusal) transaction_->refuse_message(*event.refusal);
+  if (relaying_) relaying_->machine().handle(event, services_.loop.now());
   transaction_.reset();
 }
 

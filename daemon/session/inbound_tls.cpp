@@ -37,12 +37,15 @@ void Inbound::handle(const tls::Established&) {
     const auto settings = services_.settings.get();
     smtp_->tls_started(settings->listeners.at(listener_).hostname_at(record_.local.address), extensions(),
                        services_.loop.now());
+    reroute_after_tls(settings);
   } else {
     start_smtp(smtp::TlsState::Active);
   }
 }
 
-void Inbound::handle(const tls::Plaintext& event) { smtp_->receive(event.bytes, services_.loop.now()); }
+void Inbound::handle(const tls::Plaintext& event) {
+  if (smtp_) smtp_->receive(event.bytes, services_.loop.now());
+}
 
 void Inbound::handle(const tls::PeerClosed&) {
   peer_ended_ = true;
@@ -75,6 +78,7 @@ void Inbound::record_handshake() {
 
 void Inbound::on_timer() {
   if (phase_ != Phase::Talking) return;
+  if (proxy_deadline_) return close_now("no PROXY header in time");
   if (handshake_deadline_) {
     record_handshake();
     record_.tls_error = "the handshake took too long";

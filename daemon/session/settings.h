@@ -25,6 +25,9 @@ namespace postern::session {
 enum class ListenerTls { None, Starttls, Implicit };
 enum class ListenerProtocol { Smtp, MtaSts, Acme };
 
+/// Whether connections begin with a PROXY header.
+enum class ProxyProtocol { Off, Required };
+
 /// What differs for one local address of a listener.
 struct LocalAddressSettings {
   std::optional<std::string> hostname;
@@ -38,7 +41,10 @@ struct ListenerSettings {
   std::string default_certificate;
   std::map<IpAddress, LocalAddressSettings> local;
   std::string webroot;  ///< Acme
-  std::string origin;   ///< where it stands in the configuration, for messages: "posternd.toml:12:1"
+  std::string backend;                    ///< where all its mail goes; empty: the domains decide
+  ProxyProtocol proxy_protocol = ProxyProtocol::Off;
+  std::vector<Network> trusted_proxies;   ///< who may say who the client is
+  std::string origin;  ///< where it stands in the configuration, for messages: "posternd.toml:12:1"
 
   const std::string& hostname_at(const IpAddress& local_address) const;
   /// All the names that it goes by: whoever trusts one of them behind us trusts it wherever it came in.

@@ -229,6 +229,9 @@ class Store::State::Connection final : public uv::SocketHandler {
 
   void handle(const smtp::TransactionEnded&) { drop_transfer(); }
 
+  // Of Authority::Backend, which a store never has.
+  void handle(const smtp::CommandOffered&) {}
+  void handle(const smtp::ChunkComplete&) {}
   void handle(const smtp::TlsRequested&) {}  // never: TlsState::Unavailable
 
   void handle(const smtp::SessionClosing&) {

@@ -158,6 +158,15 @@ void Transaction::refuse_message(const smtp::Reply& reply) {
   for (const Recipient& recipient : recipients_) refuse(recipient.asked, recipient.backend, reply);
 }
 
+void Transaction::note_recipient(smtp::ForwardPath to, std::string backend) {
+  recipients_.push_back({to, std::move(backend), std::move(to)});
+}
+
+void Transaction::settle(const smtp::Reply& reply, std::uint64_t octets) {
+  facts_.octets = octets;
+  refuse_message(reply);
+}
+
 smtp::Reply Transaction::fail_locally(const Error& why) {
   services_.journal.note(observe::Level::Error, facts_.transaction + ": " + why.text);
   const smtp::Reply reply = smtp::replies::storage_full;

@@ -85,6 +85,13 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   /// The message is refused as it is, whoever its recipients are: one log line for each of them.
   void refuse_message(const smtp::Reply& reply);
 
+  /// Pass-through: the backend has taken this recipient.
+  void note_recipient(smtp::ForwardPath to, std::string backend);
+  /// Pass-through: looks for what the log says of a message that is not kept here.
+  void look_at(std::string_view chunk) { message_id_.receive(chunk); }
+  /// Pass-through: what the backend has said of the whole message; one log line for each recipient.
+  void settle(const smtp::Reply& reply, std::uint64_t octets);
+
   /// The message could not be kept: the reply for the client; logged for each recipient.
   smtp::Reply fail_locally(const Error& why);
 

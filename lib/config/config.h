@@ -30,6 +30,9 @@ enum class ListenerProtocol {
   Acme,    ///< HTTP: http-01 challenges
 };
 
+/// Whether connections begin with a PROXY header.
+enum class ProxyProtocol { Off, Required };
+
 /// `local = { "192.0.2.1" = {...} }`: what differs for one local address.
 struct LocalAddress {
   std::optional<std::string> hostname;
@@ -45,6 +48,9 @@ struct Listener {
   std::string default_certificate;  ///< an id or a name; empty only with tls = "none"
   std::map<IpAddress, LocalAddress> local;
   std::string webroot;              ///< ListenerProtocol::Acme: where the ACME client puts its challenges
+  std::string backend;              ///< where all its mail goes; empty: the domains decide
+  ProxyProtocol proxy_protocol = ProxyProtocol::Off;
+  std::vector<Network> trusted_proxies;  ///< who may say who the client is: PROXY headers, XCLIENT, XFORWARD
   std::string origin;               ///< "posternd.toml:12:1"
 };
 
@@ -89,6 +95,7 @@ struct RunConfig {
   std::vector<delivery::BackendSettings> backends;
   std::vector<delivery::DomainSettings> domains;
   std::shared_ptr<mtasts::PolicyTable> policies = std::make_shared<mtasts::PolicyTable>();
+  std::vector<delivery::SniRoute> routes;
   std::optional<smtp::Mailbox> postmaster;
 };
 

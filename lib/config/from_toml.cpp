@@ -61,6 +61,7 @@ Parsed from_toml(const std::string& path, const Environment& environment) {
     read_smtp(root, config.run);
     const UniqueNames backends = read_backends(root, config.run);
     read_domains(root, environment, backends, diagnostics, config.run);
+    read_routes(root, backends, config.run);
     check_certificate_sources(root, config.run);
   }
   Parsed parsed;

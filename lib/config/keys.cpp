@@ -25,6 +25,9 @@ const std::vector<Key>& keys() {
       {"listen.tls", "choice", "\"starttls\"", Reload, "starttls, implicit or none"},
       {"listen.hostname", "host name", "the top-level hostname", Reload, "this listener's own name"},
       {"listen.default_certificate", "string", "required", Reload, "served when the SNI name matches nothing"},
+      {"listen.backend", "string", "none", Reload, "which [[backend]] takes all its mail"},
+      {"listen.proxy_protocol", "boolean", "false", Reload, "connections begin with a PROXY header"},
+      {"listen.trusted_proxies", "networks", "none", Reload, "who may say who the client is"},
       {"listen.local.ADDRESS.hostname", "host name", "listen.hostname", Reload, "the name at one local address"},
       {"listen.local.ADDRESS.default_certificate", "string", "listen.default_certificate", Reload,
        "the default certificate at one local address"},
@@ -95,6 +98,16 @@ const std::vector<Key>& keys() {
       {"backend.max_age", "duration", "\"10m\"", Reload, "how long a connection is used"},
       {"backend.wait", "duration", "\"30s\"", Reload, "in line for a connection"},
       {"backend.health", "duration", "\"30s\"", Reload, "between two looks at an unused target; 0s: none"},
+
+      {"backend.connect", "choice", "\"late\"", Reload, "smtp-proxy: late or early"},
+      {"backend.identity", "choice", "required", Reload, "smtp-proxy: proxy-v1, proxy-v2 or xclient"},
+      {"backend.profile", "choice", "\"postfix\"", Reload, "smtp-proxy: what PROXY headers it bears"},
+      {"backend.allow_auth", "boolean", "false", Reload, "smtp-proxy: AUTH passes under TLS"},
+      {"backend.pass_extensions", "strings", "none", Reload, "smtp-proxy: extensions that pass besides the known"},
+      {"backend.trace", "boolean", "false", Reload, "smtp-proxy: messages get our Received field"},
+
+      {"route.sni", "names", "required", Reload, "names asked for in TLS"},
+      {"route.backend", "string", "required", Reload, "which [[backend]] takes all mail of such a session"},
 
       {"domain.name", "domain", "none", Reload, "a recipient domain; \"*\": every one"},
       {"domain.file", "path", "none", Reload, "a file of domains, one a line"},

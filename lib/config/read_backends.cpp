@@ -15,12 +15,13 @@ using std::chrono::seconds;
 constexpr Range<Duration> timeout_range{milliseconds(100), hours(1)};
 
 void read_protocol(const Section& section, delivery::BackendSettings& backend) {
-  section.require("deliver", "the protocol that the backend speaks; \"lmtp\" or \"smtp\"");
+  section.require("deliver", "how mail goes there: \"lmtp\", \"smtp\" or \"smtp-proxy\"");
   const auto text = section.text("deliver");
   if (text && text->value == "smtp-proxy") {
-    section.error(text->place, "deliver", "\"smtp-proxy\" is not supported by this version; \"lmtp\" and \"smtp\" are");
+    backend.pass_through = read_pass_through(section);
     return;
   }
+  refuse_pass_through_keys(section);
   section.choice("deliver", backend.protocol, {{"lmtp", delivery::Protocol::Lmtp}, {"smtp", delivery::Protocol::Smtp}});
 }
 
@@ -75,6 +76,11 @@ void check_tls(const Section& section, const Place& place, const delivery::Targe
 void read_targets(const Section& section, delivery::BackendSettings& backend) {
   section.require("to", "where the backend listens, such as \"unix:/run/dovecot/lmtp\" or \"[::1]:24\"");
   read_tls(section, backend.tls);
+  if (backend.pass_through && backend.tls.mode != delivery::BackendTls::Mode::Off) {
+    section.error(section.place(), "tls",
+                  "sessions are passed through in clear only: let the MTA listen on loopback or a trusted network and write "
+                  "tls = \"off\"");
+  }
   const auto texts = section.texts("to");
   if (texts.empty() && section.has("to")) section.error(section.place(), "to", "holds no target: name at least one");
   for (const Text& text : texts) {
@@ -102,6 +108,18 @@ void read_timeout(const Section& section, delivery::BackendTimeouts& timeouts) {
 }
 
 }  // namespace
+
+std::string read_backend_name(const Section& section, const UniqueNames& backends) {
+  const auto backend = section.text("backend");
+  if (!backend) return {};
+  if (!backends.contains(backend->value)) {
+    const auto nearest = nearest_word(backend->value, backends.all());
+    section.error(backend->place, "backend",
+                  fmt::format("there is no [[backend]] with name = \"{}\"{}", escaped(backend->value, 80),
+                              nearest ? fmt::format("; did you mean \"{}\"?", escaped(*nearest, 80)) : ""));
+  }
+  return backend->value;
+}
 
 UniqueNames read_backends(const Section& root, RunConfig& run) {
   UniqueNames names("backend");

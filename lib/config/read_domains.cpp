@@ -21,7 +21,7 @@ class DomainReader {
       : environment_(environment), backends_(backends), diagnostics_(diagnostics), run_(run) {}
 
   void read(const Section& section) {
-    const Common common{backend_of(section), section.texts("mx"), read_policy(section)};
+    const Common common{read_backend_name(section, backends_), section.texts("mx"), read_policy(section)};
     section.require("backend", "the name of the [[backend]] that takes the mail of this domain");
     if (section.has("name") == section.has("file")) {
       section.error(section.place(), "",
@@ -55,17 +55,6 @@ class DomainReader {
     std::optional<PolicyTemplate> policy;
   };
 
-  std::string backend_of(const Section& section) const {
-    const auto backend = section.text("backend");
-    if (!backend) return {};
-    if (!backends_.contains(backend->value)) {
-      const auto nearest = nearest_word(backend->value, backends_.all());
-      section.error(backend->place, "backend",
-                    fmt::format("there is no [[backend]] with name = \"{}\"{}", escaped(backend->value, 80),
-                                nearest ? fmt::format("; did you mean \"{}\"?", escaped(*nearest, 80)) : ""));
-    }
-    return backend->value;
-  }
 
   static std::optional<PolicyTemplate> read_policy(const Section& section) {
     const auto mta_sts = section.table("mta_sts");
@@ -213,7 +202,6 @@ void read_domains(const Section& root, const Environment& environment, const Uni
   auto& declared = run.certificates.declared;
   std::sort(declared.begin(), declared.end());
   declared.erase(std::unique(declared.begin(), declared.end()), declared.end());
-  if (!root.has("domain")) root.warning("domain", "there is no [[domain]], so that every recipient is refused");
   warn_of_unserved_postmaster(root, run);
 }
 

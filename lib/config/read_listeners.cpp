@@ -52,6 +52,8 @@ class ListenerReader {
                       "(only tls = \"none\" does without)");
     }
     read_webroot(section, listener);
+    section.string("backend", listener.backend);
+    read_proxies(section, listener);
     read_addresses(section, listener);
     read_local(section, listener);
     run_.listeners.push_back(std::move(listener));
@@ -96,6 +98,15 @@ class ListenerReader {
     if (texts.empty() && section.has("address")) {
       section.error(section.place(), "address", "holds no address: name at least one, or remove this [[listen]]");
     }
+  }
+
+  static void read_proxies(const Section& section, Listener& listener) {
+    listener.trusted_proxies = read_networks(section, "trusted_proxies");
+    bool required = false;
+    section.boolean("proxy_protocol", required);
+    if (!required) return;
+    listener.proxy_protocol = ProxyProtocol::Required;
+    section.require("trusted_proxies", "the networks of the load balancers whose PROXY headers are believed");
   }
 
   static void read_local(const Section& section, Listener& listener) {

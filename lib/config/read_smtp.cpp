@@ -47,15 +47,7 @@ void read_offer(const Section& section, std::optional<smtp::Extensions>& offer) 
 void read_smtp_section(const Section& section, RunConfig& run) {
   section.choice("smuggling", run.smtp.smuggling,
                  {{"reject", smtp::Smuggling::Reject}, {"normalize", smtp::Smuggling::Normalize}});
-  for (const Text& text : section.texts("smuggling_exempt")) {
-    if (const auto network = Network::parse(text.value)) {
-      run.smtp.smuggling_exempt.push_back(*network);
-    } else {
-      section.error(text.place, "smuggling_exempt",
-                    fmt::format("expected networks such as \"192.0.2.0/24\" or \"2001:db8::/32\", found \"{}\"",
-                                escaped(text.value, 80)));
-    }
-  }
+  run.smtp.smuggling_exempt = read_networks(section, "smuggling_exempt");
   section.boolean("strict", run.smtp.strict);
   read_offer(section, run.offer);
   section.size("spill_at", run.spill_at, {std::size_t{4096}, std::size_t{gibibyte}});
@@ -147,6 +139,20 @@ void read_log(const Section& section, LogSettings& log) {
 }
 
 }  // namespace
+
+std::vector<Network> read_networks(const Section& section, std::string_view key) {
+  std::vector<Network> networks;
+  for (const Text& text : section.texts(key)) {
+    if (const auto network = Network::parse(text.value)) {
+      networks.push_back(*network);
+    } else {
+      section.error(text.place, key,
+                    fmt::format("expected networks such as \"192.0.2.0/24\" or \"2001:db8::/32\", found \"{}\"",
+                                escaped(text.value, 80)));
+    }
+  }
+  return networks;
+}
 
 void read_smtp(const Section& root, RunConfig& run) {
   if (const auto section = root.table("smtp")) read_smtp_section(*section, run);

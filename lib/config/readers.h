@@ -24,6 +24,20 @@ void read_smtp(const Section& root, RunConfig& run);
 /// `[[backend]]`; returns their names.
 UniqueNames read_backends(const Section& root, RunConfig& run);
 
+/// `backend = "store"` of another section: which of `backends` it means.
+std::string read_backend_name(const Section& section, const UniqueNames& backends);
+
+/// A list of address blocks.
+std::vector<Network> read_networks(const Section& section, std::string_view key);
+
+/// The keys of a `[[backend]]` with deliver = "smtp-proxy".
+delivery::PassThrough read_pass_through(const Section& section);
+/// Says so where they stand in another one.
+void refuse_pass_through_keys(const Section& section);
+
+/// `[[route]]`, and whether listeners, routes and domains name backends that go together; after all these were read.
+void read_routes(const Section& root, const UniqueNames& backends, RunConfig& run);
+
 /// `[[domain]]` and their files; after read_certificates, since their MX names are declared to the certificate map.
 void read_domains(const Section& root, const Environment& environment, const UniqueNames& backends,
                   Diagnostics& diagnostics, RunConfig& run);

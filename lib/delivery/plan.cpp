@@ -24,7 +24,7 @@ bool is_dangerous(std::string_view local_part) {
 }  // namespace
 
 RouteTable::RouteTable(std::vector<BackendSettings> backends, std::vector<DomainSettings> domains,
-                       std::optional<smtp::Mailbox> postmaster)
+                       std::optional<smtp::Mailbox> postmaster, std::vector<SniRoute> sni_routes)
     : backends_(std::move(backends)), postmaster_(std::move(postmaster)) {
   std::unordered_map<std::string_view, std::size_t> by_name;
   for (std::size_t i = 0; i < backends_.size(); ++i) by_name.emplace(backends_[i].name, i);
@@ -38,6 +38,35 @@ RouteTable::RouteTable(std::vector<BackendSettings> backends, std::vector<Domain
       catch_all_ = backend->second;
     }
   }
+  for (auto& route : sni_routes) {
+    const auto backend = by_name.find(route.backend);
+    if (backend == by_name.end()) continue;
+    auto& table = route.covers == SniRoute::Covers::Name ? by_sni_ : by_parent_sni_;
+    table.emplace(std::move(route.name), backend->second);
+  }
+}
+
+const BackendSettings* RouteTable::session_backend(const std::optional<DnsName>& server_name,
+                                                   const std::string& listener_backend) const {
+  if (server_name) {
+    if (const auto exact = by_sni_.find(*server_name); exact != by_sni_.end()) return &backends_[exact->second];
+    if (const auto parent = DnsName::parse(server_name->parent())) {
+      if (const auto found = by_parent_sni_.find(*parent); found != by_parent_sni_.end()) return &backends_[found->second];
+    }
+  }
+  return find(listener_backend);
+}
+
+bool RouteTable::domains_pass_through() const {
+  const auto passes = [this](const auto& entry) { return backends_[entry.second].pass_through.has_value(); };
+  return std::any_of(by_domain_.begin(), by_domain_.end(), passes) ||
+         (catch_all_ && backends_[*catch_all_].pass_through);
+}
+
+const BackendSettings* RouteTable::find(std::string_view backend) const {
+  const auto found = std::find_if(backends_.begin(), backends_.end(),
+                                  [backend](const BackendSettings& candidate) { return candidate.name == backend; });
+  return found == backends_.end() ? nullptr : &*found;
 }
 
 std::optional<std::size_t> RouteTable::backend_of(const smtp::Mailbox& mailbox) const {
@@ -47,7 +76,16 @@ std::optional<std::size_t> RouteTable::backend_of(const smtp::Mailbox& mailbox) 
   return found == by_domain_.end() ? catch_all_ : std::optional(found->second);
 }
 
-tl::expected<RouteTable::Route, smtp::Reply> RouteTable::route(const smtp::ForwardPath& to) const {
+tl::expected<RouteTable::Route, smtp::Reply> RouteTable::route(const smtp::ForwardPath& to,
+                                                             const BackendSettings* session_backend) const {
+  auto route = route_by_domain(to);
+  if (!route || session_backend == nullptr) return route;
+  route->backend = session_backend;
+  if (route->fallback) route->fallback_backend = session_backend;
+  return route;
+}
+
+tl::expected<RouteTable::Route, smtp::Reply> RouteTable::route_by_domain(const smtp::ForwardPath& to) const {
   if (to.is_bare_postmaster()) return route_bare_postmaster(to);
   const auto domain = to.mailbox.domain_name();
   if (!domain) {

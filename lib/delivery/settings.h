@@ -70,6 +70,29 @@ enum class Identity {
 /// What happens to local parts that MTAs have read as routes, files or commands (DESIGN section 3).
 enum class LocalParts { Safe, Any };
 
+/// `deliver = "smtp-proxy"`: sessions are passed through to an MTA (DESIGN section 3).
+struct PassThrough {
+  enum class Connect { Late, Early };
+  /// How the MTA is told who the client is. There is no way without.
+  enum class Identity { ProxyV1, ProxyV2, Xclient };
+  /// What the MTA bears of a PROXY header.
+  enum class Profile {
+    Postfix,  ///< 536 octets
+    Exim,     ///< 232 octets, and no TLVs
+  };
+  enum class Authentication { Refused, Passed };
+  enum class Trace { None, Received };
+
+  Connect connect = Connect::Late;
+  Identity identity = Identity::ProxyV2;
+  Profile profile = Profile::Postfix;
+  Authentication authentication = Authentication::Refused;
+  Trace trace = Trace::None;
+  std::vector<std::string> pass_extensions;
+
+  friend bool operator==(const PassThrough&, const PassThrough&) = default;
+};
+
 struct BackendSettings {
   std::string name;
   Protocol protocol = Protocol::Lmtp;
@@ -78,6 +101,7 @@ struct BackendSettings {
   BackendTls tls;
   Identity identity = Identity::Auto;
   LocalParts local_parts = LocalParts::Any;
+  std::optional<PassThrough> pass_through;  ///< else it is a mail store, or an MTA that is handed messages
   BackendTimeouts timeouts;
   RecipientCheck recipients = RecipientCheck::Verify;
   std::size_t connections_max = 20;              ///< a target, for the whole process
@@ -95,6 +119,14 @@ struct LedgerSettings {
   Duration ttl = std::chrono::hours(5 * 24);  ///< how long an entry waits for the sender to come again
   std::size_t entries_max = 100'000;          ///< in memory and on disk; about 300 octets each
   friend bool operator==(const LedgerSettings&, const LedgerSettings&) = default;
+};
+
+/// `[[route]]`: where sessions go whose client has asked for this name.
+struct SniRoute {
+  DnsName name;
+  enum class Covers { Name, Subdomains };
+  Covers covers = Covers::Name;  ///< Subdomains: `*.` stands in front of it, for one label
+  std::string backend;
 };
 
 struct DomainSettings {

@@ -17,6 +17,7 @@ struct SessionRecord {
   Endpoint peer;
   Endpoint local;
   std::string client_name;   ///< EHLO, raw
+  std::string proxy;         ///< who has said that this is the peer: a load balancer's address, and what else it said
   bool tls = false;
   std::string sni;           ///< raw; empty: none
   std::string sni_match;     ///< "exact", "wildcard", "parent", "default", empty without TLS

@@ -118,6 +118,7 @@ std::string render(const SessionRecord& record, LineFormat format, WallTime time
   fields.add("peer", record.peer.text());
   fields.add("local", record.local.text());
   fields.add("helo", record.client_name);
+  fields.add("proxy", record.proxy);
   fields.add("tls", record.tls ? record.tls_version : "none");
   fields.add("cipher", record.tls_cipher);
   if (record.tls) fields.add("resumed", record.resumed ? "yes" : "no");

@@ -54,6 +54,9 @@ Verb verb_of(std::string_view line) {
     case packed("EXPN"): return Verb::Expn;
     case packed("HELP"): return Verb::Help;
     case packed("STARTTLS"): return Verb::StartTls;
+    case packed("AUTH"): return Verb::Auth;
+    case packed("XCLIENT"): return Verb::Xclient;
+    case packed("XFORWARD"): return Verb::Xforward;
     case packed("GET"):
     case packed("POST"):
     case packed("HEAD"):
@@ -107,6 +110,24 @@ Parsed<RcptCommand> parse_rcpt(std::string_view argument, const Grammar& grammar
   auto parameters = parse_recipient_parameters(argument, grammar.offered, grammar.charset);
   if (!parameters) return tl::unexpected(parameters.error());
   return RcptCommand{std::move(*to), std::move(*parameters)};
+}
+
+Parsed<RelayedMail> parse_relayed_mail(std::string_view argument, Tolerance tolerance) {
+  if (!take_keyword(argument, "FROM:")) return tl::unexpected(replies::bad_sender_syntax);
+  auto from = take_reverse_path(argument, tolerance);
+  if (!from) return tl::unexpected(replies::bad_sender_syntax);
+  auto parameters = split_parameters(argument);
+  if (!parameters) return tl::unexpected(parameters.error());
+  return RelayedMail{std::move(*from), std::move(*parameters)};
+}
+
+Parsed<RelayedRcpt> parse_relayed_rcpt(std::string_view argument, Tolerance tolerance) {
+  if (!take_keyword(argument, "TO:")) return tl::unexpected(replies::bad_recipient_syntax);
+  auto to = take_forward_path(argument, tolerance);
+  if (!to) return tl::unexpected(replies::bad_recipient_syntax);
+  auto parameters = split_parameters(argument);
+  if (!parameters) return tl::unexpected(parameters.error());
+  return RelayedRcpt{std::move(*to), std::move(*parameters)};
 }
 
 Parsed<BdatCommand> parse_bdat(std::string_view argument) {

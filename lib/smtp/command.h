@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "smtp/address.h"
 #include "smtp/extensions.h"
@@ -27,6 +29,9 @@ enum class Verb : std::uint8_t {
   Expn,
   Help,
   StartTls,
+  Auth,
+  Xclient,   ///< Postfix's XCLIENT_README: only of peers that are trusted with it
+  Xforward,  ///< XFORWARD_README
   ForeignProtocol,  ///< GET, POST, CONNECT and their like: the peer speaks HTTP
   Unknown,
 };
@@ -69,6 +74,18 @@ struct RcptCommand {
 
 /// `TO:<path> parameters` (RFC 5321 section 4.1.1.3). Parameters: NOTIFY and ORCPT where DSN is offered.
 Parsed<RcptCommand> parse_rcpt(std::string_view argument, const Grammar& grammar);
+
+/// A MAIL or RCPT that a backend will judge, with its parameters, whatever they are.
+struct RelayedMail {
+  ReversePath from;
+  std::vector<Parameter> parameters;
+};
+struct RelayedRcpt {
+  ForwardPath to;
+  std::vector<Parameter> parameters;
+};
+Parsed<RelayedMail> parse_relayed_mail(std::string_view argument, Tolerance tolerance);
+Parsed<RelayedRcpt> parse_relayed_rcpt(std::string_view argument, Tolerance tolerance);
 
 struct BdatCommand {
   std::uint64_t octets = 0;

@@ -16,14 +16,6 @@ constexpr std::size_t orcpt_octets_max = 500;  // RFC 3461 section 4.2
 
 using Refusal = std::optional<NamedReply>;
 
-/// An ESMTP parameter (RFC 5321 section 4.1.2, esmtp-param).
-struct Parameter {
-  std::string_view keyword;
-  std::optional<std::string_view> value;
-
-  bool is(std::string_view name) const { return equals_ignoring_case(keyword, name); }
-};
-
 std::optional<Parameter> parse_parameter(std::string_view word) {
   const auto equals = word.find('=');
   Parameter parameter{word.substr(0, equals), std::nullopt};
@@ -206,6 +198,18 @@ std::string Notify::text() const {
   add(failure, "FAILURE");
   add(delay, "DELAY");
   return made.empty() ? "NEVER" : made;
+}
+
+bool Parameter::is(std::string_view name) const { return equals_ignoring_case(keyword, name); }
+
+Parsed<std::vector<Parameter>> split_parameters(std::string_view text) {
+  std::vector<Parameter> all;
+  const auto take = [&all](const Parameter& parameter) {
+    all.push_back(parameter);
+    return Refusal();
+  };
+  if (auto refusal = for_each_parameter(text, take)) return tl::unexpected(*refusal);
+  return all;
 }
 
 Parsed<MailParameters> parse_mail_parameters(std::string_view text, const Extensions& offered) {

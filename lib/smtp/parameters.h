@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "smtp/extensions.h"
 #include "smtp/replies.h"
@@ -51,6 +52,17 @@ struct RecipientParameters {
 /// What a line means, or the reply that refuses it.
 template <class T>
 using Parsed = tl::expected<T, NamedReply>;
+
+/// An ESMTP parameter (RFC 5321 section 4.1.2, esmtp-param).
+struct Parameter {
+  std::string_view keyword;
+  std::optional<std::string_view> value;
+
+  bool is(std::string_view name) const;
+};
+
+/// What stands behind a path, blanks in front included, when others will judge what it means.
+Parsed<std::vector<Parameter>> split_parameters(std::string_view text);
 
 /// Reads what stands behind the path of MAIL, blanks in front included. SIZE and BODY are always taken (they are when
 /// the client said HELO, too); what else is known is what is offered.

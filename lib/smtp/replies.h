@@ -35,6 +35,7 @@ inline constexpr NamedReply recipient_ok{250, "2.1.5", "Recipient OK"};
 inline constexpr NamedReply cannot_verify{252, "2.5.2", "Cannot say before RCPT, but will take it if the recipient exists"};
 inline constexpr NamedReply help{214, "2.0.0", "EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nRFC 5321"};
 inline constexpr NamedReply help_lmtp{214, "2.0.0", "LHLO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nRFC 2033"};
+inline constexpr NamedReply help_relayed{214, "2.0.0", "RFC 5321"};
 inline constexpr NamedReply start_input{354, "", "End the message with <CRLF>.<CRLF>"};
 inline constexpr NamedReply chunk_received{250, "2.0.0", "Chunk received"};
 inline constexpr NamedReply taken{250, "2.0.0", "Message taken"};
@@ -72,6 +73,7 @@ inline constexpr NamedReply recipient_first{503, "5.5.1", "Send RCPT first"};
 inline constexpr NamedReply no_valid_recipients{554, "5.5.1", "No valid recipients"};
 inline constexpr NamedReply binary_by_chunks{503, "5.5.1", "A BINARYMIME message is sent by BDAT"};
 inline constexpr NamedReply chunks_begun{503, "5.5.1", "Send BDAT until LAST, or RSET"};
+inline constexpr NamedReply message_broken{503, "5.5.1", "The message is refused already: send RSET"};
 inline constexpr NamedReply tls_active{503, "5.5.1", "TLS is active already"};
 inline constexpr NamedReply tls_in_transaction{503, "5.5.1", "STARTTLS is not possible inside a transaction"};
 
@@ -106,6 +108,8 @@ inline constexpr NamedReply smtputf8_unsupported_behind{553, "5.6.7", "The mail 
 inline constexpr NamedReply requiretls_unsupported_behind{550, "5.7.30", "The mail store of this recipient cannot promise TLS"};
 inline constexpr NamedReply binarymime_unsupported_behind{550, "5.6.3", "The mail store of this recipient cannot take BINARYMIME"};
 inline constexpr NamedReply another_transaction{450, "4.5.3", "Send this recipient in another transaction"};
+inline constexpr NamedReply another_backend{451, "4.5.3", "Send this recipient in another transaction"};
+inline constexpr NamedReply backend_down{421, "4.3.2", "The mail system is not available, try again later"};
 inline constexpr NamedReply backend_unreachable{451, "4.4.1", "The mail store does not answer, try again later"};
 inline constexpr NamedReply backend_lost{451, "4.4.2", "The connection to the mail store was lost, try again later"};
 inline constexpr NamedReply backend_busy{451, "4.3.2", "The mail store is busy, try again later"};

@@ -12,7 +12,18 @@ namespace postern::smtp {
 class ReplyQueue {
  public:
   /// What an open place waits to be told.
-  enum class Question : std::uint8_t { Sender, Recipient, Body, Outcome };
+  enum class Question : std::uint8_t {
+    Sender,
+    Recipient,
+    Body,
+    Outcome,
+    // What is asked of a backend (Authority::Backend) besides:
+    Hello,
+    Command,  ///< whose reply changes nothing here
+    Login,    ///< AUTH, or a line of its exchange
+    Chunk,    ///< a BDAT that is not the last
+    Identity, ///< XCLIENT
+  };
 
   /// Where a reply is to be rendered that stands behind all that are there; good until the next call.
   std::string& back();

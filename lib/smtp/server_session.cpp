@@ -67,7 +67,7 @@ struct ServerSession::State::Transition {
 struct ServerSession::State::Table {
   using S = State;
   // clang-format off
-  static constexpr std::array<Transition, 30> rows{{
+  static constexpr std::array<Transition, 33> rows{{
       {Verb::Ehlo,     WaitsFor::AllAnswers, anywhere,            &S::ehlo},
       {Verb::Helo,     WaitsFor::AllAnswers, anywhere,            &S::helo},
       {Verb::Lhlo,     WaitsFor::AllAnswers, anywhere,            &S::lhlo},
@@ -97,40 +97,78 @@ struct ServerSession::State::Table {
       {Verb::StartTls, WaitsFor::AllAnswers, ready,               &S::start_tls},
       {Verb::StartTls, WaitsFor::AllAnswers, greeted,             &S::refuse_with<replies::hello_first>},
       {Verb::StartTls, WaitsFor::AllAnswers, mid_transaction,      &S::refuse_with<replies::tls_in_transaction>},
+      {Verb::Auth,     WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
+      {Verb::Xclient,  WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
+      {Verb::Xforward, WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
       {Verb::Unknown,  WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
+  }};
+
+  /// Authority::Backend. The backend knows what is in order, and sees the commands in theirs; so there are two phases. This
+  /// is the allow-list: what has no handler of relay_ never reaches the backend.
+  static constexpr std::array<Transition, 24> backend_rows{{
+      {Verb::Ehlo,     WaitsFor::AllAnswers, greeted | ready,     &S::relay_hello<Verb::Ehlo>},
+      {Verb::Helo,     WaitsFor::AllAnswers, greeted | ready,     &S::relay_hello<Verb::Helo>},
+      {Verb::Lhlo,     WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_lmtp>},
+      {Verb::Mail,     WaitsFor::Sender,     ready,               &S::relay_mail},
+      {Verb::Mail,     WaitsFor::Nothing,    greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Rcpt,     WaitsFor::Nothing,    ready,               &S::relay_recipient},
+      {Verb::Rcpt,     WaitsFor::Nothing,    greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Data,     WaitsFor::Nothing,    ready,               &S::relay_data},
+      {Verb::Data,     WaitsFor::Nothing,    greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Bdat,     WaitsFor::Nothing,    ready,               &S::relay_chunk},
+      {Verb::Bdat,     WaitsFor::Nothing,    greeted,             &S::refuse_chunk_with<replies::hello_first>},
+      {Verb::Rset,     WaitsFor::Nothing,    greeted | ready,     &S::relay_reset},
+      {Verb::Noop,     WaitsFor::Nothing,    greeted | ready,     &S::relay<Verb::Noop>},
+      {Verb::Quit,     WaitsFor::AllAnswers, greeted | ready,     &S::quit},
+      {Verb::Vrfy,     WaitsFor::Nothing,    greeted | ready,     &S::verify},
+      {Verb::Expn,     WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_implemented>},
+      {Verb::Help,     WaitsFor::Nothing,    greeted | ready,     &S::relay<Verb::Help>},
+      {Verb::StartTls, WaitsFor::AllAnswers, ready,               &S::relay_start_tls},
+      {Verb::StartTls, WaitsFor::AllAnswers, greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Auth,     WaitsFor::AllAnswers, ready,               &S::relay_login},
+      {Verb::Auth,     WaitsFor::Nothing,    greeted,             &S::refuse_with<replies::hello_first>},
+      {Verb::Xclient,  WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_implemented>},
+      {Verb::Xforward, WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_implemented>},
+      {Verb::Unknown,  WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_implemented>},
   }};
   // clang-format on
 
-  /// Whether each verb has exactly one row for each phase in which commands are read.
-  static constexpr bool is_complete() {
+  /// Whether each verb has exactly one row for each of `phases`.
+  template <std::size_t count>
+  static constexpr bool is_complete(const std::array<Transition, count>& table, Phases phases) {
     for (int verb = 0; verb <= static_cast<int>(Verb::Unknown); ++verb) {
       if (static_cast<Verb>(verb) == Verb::ForeignProtocol) continue;  // ends the session before the table is asked
       Phases seen = 0;
-      for (const auto& row : rows) {
+      for (const auto& row : table) {
         if (row.verb != static_cast<Verb>(verb)) continue;
         if ((seen & row.phases) != 0) return false;
         seen |= row.phases;
       }
-      if (seen != anywhere) return false;
+      if (seen != phases) return false;
     }
     return true;
   }
 
-  /// Where in `rows` the one for a verb in a phase stands.
-  static constexpr auto make_index() {
+  /// Where in a table the row for a verb in a phase stands.
+  template <std::size_t count>
+  static constexpr auto make_index(const std::array<Transition, count>& table) {
     std::array<std::array<std::uint8_t, command_phases>, verbs> index{};
-    for (std::size_t row = 0; row < rows.size(); ++row) {
+    for (std::size_t row = 0; row < table.size(); ++row) {
       for (std::size_t phase = 0; phase < command_phases; ++phase) {
-        if ((rows[row].phases & in(static_cast<Phase>(phase))) == 0) continue;
-        index[static_cast<std::size_t>(rows[row].verb)][phase] = static_cast<std::uint8_t>(row);
+        if ((table[row].phases & in(static_cast<Phase>(phase))) == 0) continue;
+        index[static_cast<std::size_t>(table[row].verb)][phase] = static_cast<std::uint8_t>(row);
       }
     }
     return index;
   }
 
-  static const Transition& find(Verb verb, Phase phase) {
-    static constexpr auto index = make_index();
-    return rows[index[static_cast<std::size_t>(verb)][static_cast<std::size_t>(phase)]];
+  static const Transition& find(Authority authority, Verb verb, Phase phase) {
+    static constexpr auto index = make_index(rows);
+    static constexpr auto backend_index = make_index(backend_rows);
+    const auto at_verb = static_cast<std::size_t>(verb);
+    const auto at_phase = static_cast<std::size_t>(phase);
+    if (authority == Authority::Backend) return backend_rows[backend_index[at_verb][at_phase]];
+    return rows[index[at_verb][at_phase]];
   }
 };
 
@@ -141,7 +179,7 @@ ServerSession::State::State(ServerOptions chosen, Instant start)
       now(start),
       waiting_since(start) {
   const auto* protocol = options.dialect == Dialect::Lmtp ? " LMTP" : " ESMTP";
-  append_rendered(replies.back(), 220, {}, options.hostname + protocol);
+  say(options.greeting.value_or(Reply{220, {}, options.hostname + protocol}));
 }
 
 /// Does the next thing that can be done. False: more bytes or an answer are needed.
@@ -149,7 +187,7 @@ bool ServerSession::State::advance() {
   switch (phase) {
     case Phase::Greeted:
     case Phase::Ready:
-      if (shutting_down && replies.open() == 0) {
+      if (shutting_down && replies.open() == 0 && !in_transaction()) {
         close(SessionClosing::Why::ShuttingDown, replies::shutting_down);
         return true;
       }
@@ -157,6 +195,7 @@ bool ServerSession::State::advance() {
     case Phase::HasSender:
     case Phase::HasRecipients:
     case Phase::HasChunks:
+    case Phase::Authenticating:
       return read_command();
     case Phase::Receiving:
       return read_body();
@@ -173,6 +212,7 @@ bool ServerSession::State::advance() {
       inbox.clear();
       events.push_back(SessionClosing{closing_why});
       return true;
+    case Phase::ReplyAsked:
     case Phase::BodyAsked:
     case Phase::AwaitingOutcome:
     case Phase::Closed:
@@ -211,7 +251,9 @@ bool ServerSession::State::read_command() {
 }
 
 bool ServerSession::State::work_off(const Line& line) {
-  static_assert(Table::is_complete());
+  static_assert(Table::is_complete(Table::rows, anywhere));
+  static_assert(Table::is_complete(Table::backend_rows, greeted | ready));
+  if (phase == Phase::Authenticating) return read_login_line(line);
   const Verb verb = verb_of(line.text);
   if (replies.held() >= std::max<std::size_t>(options.limits.pipeline_depth, 1) || must_wait(verb)) return false;
 
@@ -246,12 +288,12 @@ void ServerSession::State::obey(Verb verb, const Line& line) {
   }
   const auto command = parse_command_line(line.text);
   if (!command) return refuse(command.error());
-  (this->*Table::find(verb, phase).handler)(command->argument);
+  (this->*Table::find(options.authority, verb, phase).handler)(command->argument);
 }
 
 bool ServerSession::State::must_wait(Verb verb) const {
   if (verb == Verb::ForeignProtocol || replies.open() == 0) return false;
-  switch (Table::find(verb, phase).waits_for) {
+  switch (Table::find(options.authority, verb, phase).waits_for) {
     case WaitsFor::Nothing:
       return false;
     case WaitsFor::AllAnswers:
@@ -313,6 +355,7 @@ Instant ServerSession::State::message_due() const {
 }
 
 void ServerSession::State::note_answer(Question asked, const Reply& reply) {
+  if (options.authority == Authority::Backend) return note_backend_answer(asked, reply);
   switch (asked) {
     case Question::Sender:
       if (reply.positive()) {
@@ -338,6 +381,8 @@ void ServerSession::State::note_answer(Question asked, const Reply& reply) {
     case Question::Outcome:
       note_outcome(reply.positive());
       break;
+    default:
+      break;  // asked of a backend only
   }
 }
 
@@ -365,6 +410,7 @@ std::string_view to_string(SessionClosing::Why why) {
     case SessionClosing::Why::WrongProtocol: return "wrong protocol";
     case SessionClosing::Why::ShuttingDown: return "shutting down";
     case SessionClosing::Why::PeerClosed: return "peer closed";
+    case SessionClosing::Why::BackendGone: return "the backend closed the session";
   }
   return "";
 }
@@ -387,8 +433,8 @@ void ServerSession::receive(std::string_view bytes, Instant now) {
 bool ServerSession::wants_input() const {
   const State& s = *state_;
   if (s.input_ended || s.phase >= Phase::TlsPending) return false;
-  const bool waits =
-      s.blocked || s.phase == Phase::BodyAsked || s.phase == Phase::AwaitingOutcome || s.output_full();
+  const bool waits = s.blocked || s.phase == Phase::ReplyAsked || s.phase == Phase::BodyAsked ||
+                     s.phase == Phase::AwaitingOutcome || s.output_full();
   return !waits || s.inbox.empty();
 }
 
@@ -465,6 +511,10 @@ void ServerSession::tls_started(std::string hostname, Extensions extensions, Ins
   state_->shutting_down = before->shutting_down;
 }
 
+void ServerSession::allow(Passing passing) { state_->passing = std::move(passing); }
+
+void ServerSession::set_authority(Authority authority) { state_->options.authority = authority; }
+
 void ServerSession::shut_down() { state_->shutting_down = true; }
 
 std::optional<Instant> ServerSession::deadline() const {
@@ -502,6 +552,6 @@ std::string ServerSession::protocol_name() const {
 
 bool ServerSession::awaiting_outcome() const { return state_->phase == Phase::AwaitingOutcome; }
 
-bool ServerSession::in_transaction() const { return state_->transaction && state_->transaction->opened; }
+bool ServerSession::in_transaction() const { return state_->in_transaction(); }
 
 }  // namespace postern::smtp

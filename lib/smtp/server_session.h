@@ -27,6 +27,7 @@
 
 #include "base/instant.h"
 #include "smtp/address.h"
+#include "smtp/command.h"
 #include "smtp/extensions.h"
 #include "smtp/parameters.h"
 #include "smtp/reply.h"
@@ -39,6 +40,21 @@ using EventNumber = std::uint64_t;
 
 enum class Dialect { Smtp, Lmtp };
 
+/// Who decides about mail.
+enum class Authority {
+  Self,     ///< the session: the order of commands, extensions, parameters
+  Backend,  ///< an MTA behind it, which is offered command by command (CommandOffered). The session answers violations of
+            ///< line length, encoding, STARTTLS, limits, smuggling and of the allow-list itself (DESIGN section 3).
+};
+
+/// Authority::Backend: what the client may use, as its last EHLO answer has shown it.
+struct Passing {
+  bool chunking = false;
+  bool authentication = false;
+  std::vector<std::string> mail_parameters{"SIZE", "BODY"};  ///< keywords
+  std::vector<std::string> recipient_parameters;
+};
+
 /// Whether STARTTLS is on offer.
 enum class TlsState {
   Unavailable,  ///< the listener has no TLS: STARTTLS is `502`
@@ -48,6 +64,8 @@ enum class TlsState {
 
 struct ServerOptions {
   Dialect dialect = Dialect::Smtp;
+  Authority authority = Authority::Self;
+  std::optional<Reply> greeting;  ///< a backend's; nothing: our own
   std::string hostname;   ///< in the greeting and the EHLO answer
   TlsState tls = TlsState::Unavailable;
   Extensions extensions;
@@ -72,9 +90,23 @@ struct RecipientOffered {
   RecipientParameters parameters;
 };
 
+/// Authority::Backend: a command that passes. `line` is what the backend is to be sent, without CRLF.
+struct CommandOffered {
+  EventNumber number;
+  Verb verb;         ///< Ehlo, Helo, Mail, Rcpt, Rset, Noop, Help, Auth; Unknown: a line of an AUTH exchange
+  std::string line;
+  std::optional<ReversePath> from = {};  ///< of MAIL
+  std::optional<ForwardPath> to = {};    ///< of RCPT
+};
+
+/// Authority::Backend: the text of a BDAT without LAST has been seen whole. (With LAST: MessageComplete.)
+struct ChunkComplete {
+  EventNumber number;
+};
+
 /// DATA, or the first BDAT, was in order and at least one recipient was accepted. Answer with 354
 /// (`replies::start_input`) to take the message, or refuse it. After a refused DATA the transaction stays as it was; a
-/// refused BDAT ends it (TransactionEnded, Reset), because more chunks may be on their way.
+/// refused BDAT ends it (TransactionEnded, Reset), because more chunks may be on their way. Authority::Backend: DATA alone.
 struct BodyOffered {
   EventNumber number;
 };
@@ -128,12 +160,13 @@ struct SessionClosing {
     WrongProtocol, ///< HTTP, a TLS ClientHello on a clear port, binary noise
     ShuttingDown,
     PeerClosed,
+    BackendGone,   ///< Authority::Backend: it has said 421
   };
   Why why;
 };
 
-using ServerEvent = std::variant<SenderOffered, RecipientOffered, BodyOffered, BodyChunk, MessageComplete,
-                                 TransactionEnded, TlsRequested, SessionClosing>;
+using ServerEvent = std::variant<SenderOffered, RecipientOffered, CommandOffered, BodyOffered, BodyChunk, ChunkComplete,
+                                 MessageComplete, TransactionEnded, TlsRequested, SessionClosing>;
 
 /// For logs: "quit", "too many errors", ...
 std::string_view to_string(SessionClosing::Why why);
@@ -183,6 +216,11 @@ class ServerSession {
   /// The handshake after TlsRequested has succeeded: everything that was learnt in clear is forgotten (RFC 3207
   /// section 4.2). `hostname` is what the next EHLO answer says. Extensions may differ over TLS.
   void tls_started(std::string hostname, Extensions extensions, Instant now);
+
+  /// Authority::Backend: what the client may use from here on. Call before EHLO is answered.
+  void allow(Passing passing);
+  /// Authority::Backend instead of Self, or the other way: SNI has decided. Only right behind tls_started().
+  void set_authority(Authority authority);
 
   /// Between transactions: `421 4.3.2` and SessionClosing. Inside one: as soon as it has ended; a message that has
   /// been received whole is answered first.

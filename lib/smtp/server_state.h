@@ -17,6 +17,8 @@ enum class Phase : std::uint8_t {
   HasSender,        ///< MAIL was accepted, no RCPT yet
   HasRecipients,    ///< at least one RCPT was accepted
   HasChunks,        ///< between two chunks of a message
+  Authenticating,   ///< a line of an AUTH exchange is to come
+  ReplyAsked,       ///< EHLO or AUTH awaits a backend's answer, which changes what may come next
   BodyAsked,        ///< DATA or BDAT awaits its answer: what comes next may be text or commands
   Receiving,        ///< text
   ReceivingChunk,   ///< text of which `chunk_left` octets are to come
@@ -76,6 +78,7 @@ struct ServerSession::State {
   }
   bool output_full() const { return replies.ready_octets() >= output_octets_max && !inbox.empty() && !reads_text(); }
   Extensions offered() const;
+  bool in_transaction() const { return transaction && transaction->opened; }
   Grammar grammar() const;
   Instant message_due() const;
 
@@ -89,8 +92,31 @@ struct ServerSession::State {
   void refuse_message(BodyReader::Fault fault);
   void say_for_each_recipient(const NamedReply& reply);
   void begin_text(Phase next);
+  void begin_body();
   void note_body_answer(const Reply& reply);
   std::string rendered_answer(ReplyQueue::Question asked, const Reply& reply) const;
+
+  // server_relay.cpp: what a backend decides
+  void note_backend_answer(ReplyQueue::Question asked, const Reply& reply);
+  bool read_login_line(const Line& line);
+  template <Verb verb>
+  void relay_hello(std::string_view argument) {
+    relay_hello_as(verb, argument);
+  }
+  template <Verb verb>
+  void relay(std::string_view argument) {
+    offer_command(ReplyQueue::Question::Command, verb, argument);
+  }
+  void offer_command(ReplyQueue::Question question, Verb verb, std::string_view argument);
+  void relay_hello_as(Verb verb, std::string_view argument);
+  void relay_mail(std::string_view argument);
+  void relay_recipient(std::string_view argument);
+  void relay_data(std::string_view argument);
+  void relay_chunk(std::string_view argument);
+  void relay_reset(std::string_view argument);
+  void relay_login(std::string_view argument);
+  void relay_start_tls(std::string_view argument);
+  Transaction& relayed_transaction();
 
   // server_commands.cpp: one for each row of the table
   void ehlo(std::string_view argument);
@@ -121,6 +147,7 @@ struct ServerSession::State {
   }
 
   ServerOptions options;
+  Passing passing;        // Authority::Backend
   ByteQueue inbox;
   std::size_t lent = 0;  // octets at the front of inbox to which a BodyChunk points
   LineReader lines;
@@ -146,6 +173,7 @@ struct ServerSession::State {
   bool blocked = false;        // the command at the front of inbox waits for an answer
   bool input_ended = false;
   bool shutting_down = false;
+  bool message_broken = false; // Authority::Backend: a chunk was refused, and those behind it with it, until RSET or MAIL
 };
 
 }  // namespace postern::smtp

@@ -74,6 +74,7 @@ void ServerSession::State::refuse_message(BodyReader::Fault fault) {
   } else {
     say_for_each_recipient(refusal(fault));
   }
+  message_broken = transaction->in_chunks && !transaction->last_chunk;
   end_transaction(why_ended(fault), refusal(fault));
   transaction.reset();
   phase = Phase::Ready;
@@ -126,6 +127,11 @@ bool ServerSession::State::eat_chunk() {
 
 void ServerSession::State::finish_chunk() {
   waiting_since = now;
+  if (!transaction->last_chunk && options.authority == Authority::Backend) {
+    phase = Phase::Ready;
+    events.push_back(ChunkComplete{replies.ask(Question::Chunk)});
+    return;
+  }
   if (!transaction->last_chunk) {
     phase = Phase::HasChunks;
     say(replies::chunk_received);
@@ -150,13 +156,18 @@ void ServerSession::State::say_for_each_recipient(const NamedReply& reply) {
   for (std::size_t i = 0; i < count; ++i) say(reply);
 }
 
+void ServerSession::State::begin_body() {
+  const bool in_chunks = transaction->in_chunks;
+  const auto framing = transaction->binary ? Framing::BinaryChunks : in_chunks ? Framing::Chunks : Framing::Dots;
+  transaction->body.emplace(
+      BodyRules{options.smuggling, options.limits.message_octets_max, options.limits.text_line_octets_max, framing});
+  begin_text(in_chunks ? Phase::ReceivingChunk : Phase::Receiving);
+}
+
 void ServerSession::State::note_body_answer(const Reply& reply) {
   const bool in_chunks = transaction->in_chunks;
   if (reply.intermediate()) {
-    const auto framing = transaction->binary ? Framing::BinaryChunks : in_chunks ? Framing::Chunks : Framing::Dots;
-    transaction->body.emplace(BodyRules{options.smuggling, options.limits.message_octets_max,
-                                        options.limits.text_line_octets_max, framing});
-    begin_text(in_chunks ? Phase::ReceivingChunk : Phase::Receiving);
+    begin_body();
   } else if (in_chunks) {
     // The client may have sent more chunks already: none of them may be taken for the beginning of a message.
     end_transaction(TransactionEnded::Why::Reset);

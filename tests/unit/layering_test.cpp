@@ -21,6 +21,8 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"lib/base", {}},
       {"lib/smtp", {"lib/base"}},
       {"lib/proxy", {"lib/base"}},
+      // Two machines of smtp back to back, and who the client is.
+      {"lib/relay", {"lib/smtp", "lib/proxy", "lib/base"}},
       {"lib/observe", {"lib/base"}},
       {"lib/control", {"lib/base"}},
       {"lib/tls", {"lib/base"}},
@@ -30,10 +32,10 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"lib/http", {"lib/base"}},
       {"lib/mtasts", {"lib/http", "lib/tls", "lib/base"}},
       // The settings that config fills belong to the libraries that use them.
-      {"lib/config", {"lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/mtasts", "lib/base"}},
+      {"lib/config", {"lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/mtasts", "lib/relay", "lib/base"}},
       {"daemon/uv", {"lib/base"}},
       {"daemon/session",
-       {"daemon/uv", "lib/smtp", "lib/proxy", "lib/tls", "lib/certs", "lib/delivery", "lib/http",
+       {"daemon/uv", "lib/smtp", "lib/proxy", "lib/tls", "lib/certs", "lib/delivery", "lib/relay", "lib/http",
         "lib/mtasts", "lib/control", "lib/observe", "lib/base"}},
       {"daemon/storage", {"lib/delivery", "lib/smtp", "lib/observe", "lib/base"}},
       {"daemon/app",

@@ -19,6 +19,13 @@ UNPACKED = pathlib.Path("/usr/local/lib/postern-tests")
 class _Mta:
     """`users` are local parts at example.test; `leaf` is for STARTTLS."""
 
+    more_settings = ""  # of a kind of its own, behind the others
+    more_acls = ""      # of Exim
+
+    def more_services(self):
+        """Lines of Postfix's master.cf."""
+        return []
+
     def __init__(self, folder, users, leaf):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
@@ -88,7 +95,7 @@ smtpd_client_restrictions = check_client_access inline:{{ {{127.0.0.66 = REJECT 
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = {self.folder}/tls.all
 smtputf8_enable = yes
-""")
+{self.more_settings}""")
         (self.folder / "tls.all").write_bytes(self.key.read_bytes() + self.chain.read_bytes())
         lines = [f"127.0.0.1:{self.port} inet n - n - - smtpd"]
         for name, kind, wakeup, limit, command in [
@@ -103,6 +110,7 @@ smtputf8_enable = yes
             private = "n" if name in ("pickup", "cleanup", "qmgr", "flush", "postlog") else "y"
             privileged = "n" if name == "virtual" else "-"
             lines.append(f"{name} {kind} {private} {privileged} n {wakeup} {limit} {command}")
+        lines += self.more_services()
         (configuration / "master.cf").write_text("\n".join(lines) + "\n")
         env = environment(MAIL_CONFIG=str(configuration))
         made = run([tool("postfix"), "-c", configuration, "check"], env=env)
@@ -146,8 +154,8 @@ keep_environment =
 trusted_users = root
 never_users =
 acl_smtp_rcpt = known
-begin acl
-known:
+{self.more_settings}begin acl
+{self.more_acls}known:
   accept verify = recipient
   deny message = no such user
 begin routers

@@ -1,0 +1,56 @@
+"""Postfix and Exim as MTAs behind a postern that passes sessions through. Who the client is decides what they take: they
+relay for 127.0.0.77 alone, and refuse 127.0.0.66."""
+
+from .mtas import Exim, Postfix
+from .ports import free_port
+
+FRIEND, ENEMY = "127.0.0.77", "127.0.0.66"
+
+
+class PassedPostfix(Postfix):
+    """Besides the plain smtpd (port) one for each identity: ports["proxy"], ports["xclient"], ports["postscreen"]."""
+
+    more_settings = f"""mynetworks = {FRIEND}
+message_size_limit = 0
+mailbox_size_limit = 0
+virtual_mailbox_limit = 0
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+postscreen_access_list = static:permit
+postscreen_greet_wait = 1s
+default_transport = smtp:[127.0.0.1]:1
+authorized_verp_clients =
+"""
+
+    def more_services(self):
+        self.ports = {name: free_port() for name in ("proxy", "xclient", "postscreen")}
+        return [
+            f"127.0.0.1:{self.ports['proxy']} inet n - n - - smtpd",
+            "  -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_authorized_xclient_hosts=",
+            "  -o smtpd_authorized_xforward_hosts=127.0.0.0/8",
+            f"127.0.0.1:{self.ports['xclient']} inet n - n - - smtpd",
+            "  -o smtpd_authorized_xclient_hosts=127.0.0.1 -o smtpd_authorized_xforward_hosts=127.0.0.1",
+            "  -o smtpd_upstream_proxy_protocol=",
+            f"127.0.0.1:{self.ports['postscreen']} inet n - n - 1 postscreen",
+            "  -o postscreen_upstream_proxy_protocol=haproxy -o smtpd_service_name=passed",
+            "passed pass - - n - - smtpd",
+            "dnsblog unix - - n - 0 dnsblog",
+        ]
+
+    def target_of(self, identity):
+        return f"127.0.0.1:{self.ports[identity]}"
+
+
+class PassedExim(Exim):
+    """It wants a PROXY header from everybody; so it can be asked whether it runs only by its log."""
+
+    more_settings = f"""hosts_proxy = 127.0.0.1
+acl_smtp_connect = not_you
+"""
+    more_acls = f"""not_you:
+  deny hosts = {ENEMY}
+  accept
+"""
+
+    def _greets(self):
+        assert self.process.running(), f"{self.process.name} ended:\n{self.log}"
+        return "daemon started" in self.log

@@ -1,0 +1,216 @@
+"""Sessions passed through to a real Postfix and a real Exim: mail arrives, they know the client, and strangers stay so."""
+
+import re
+
+import pytest
+
+from harness import clients
+from harness.dialogue import Dialogue, tls_context
+from harness.messages import message, message_set, without_trace
+from harness.passed_mtas import ENEMY, FRIEND, PassedExim, PassedPostfix
+from harness.wait import eventually
+
+MESSAGES = message_set()
+SENDER = "sender@elsewhere.test"
+USERS = [f"user{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def postfix(session_folder, default_leaf):
+    server = PassedPostfix(session_folder / "passed-postfix", USERS, default_leaf)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def exim(session_folder, default_leaf):
+    server = PassedExim(session_folder / "passed-exim", USERS, default_leaf)
+    yield server
+    server.stop()
+
+
+_NEXT = iter(USERS)
+
+
+@pytest.fixture
+def user():
+    return next(_NEXT)
+
+
+@pytest.fixture
+def passing(posternd):
+    """Starts a posternd that passes everything to `target`."""
+    def make(target, identity, **options):
+        tables = options.pop("tables", {})
+        server = posternd(ready=False, backend=[{"name": "mta", "deliver": "smtp-proxy", "to": [target],
+                                                 "identity": identity, **options}], **tables)
+        for listener in server.settings["listen"]:
+            listener["backend"] = "mta"
+        server.settings["domain"] = []
+        return server.start()
+    return make
+
+
+def from_address(server, address):
+    """A dialogue whose client has this loopback address."""
+    return Dialogue(server.address(), source=address)
+
+
+def stored(mta, user):
+    eventually(lambda: mta.messages(user), lambda: f"a message for {user}; the MTA says\n{mta.log}")
+    (only,) = mta.messages(user)
+    return only
+
+
+def body_of(octets):
+    return octets.partition(b"\n\n")[2]
+
+
+IDENTITIES = [("proxy", "proxy-v1"), ("proxy", "proxy-v2"), ("xclient", "xclient"), ("postscreen", "proxy-v2")]
+
+
+@pytest.mark.parametrize("connect", ["late", "early"])
+@pytest.mark.parametrize("port,identity", IDENTITIES)
+def test_postfix_gets_mail_and_the_clients_address(postfix, passing, user, port, identity, connect):
+    server = passing(postfix.target_of(port), identity, connect=connect)
+    octets = message(f"through {identity}")
+    with from_address(server, "127.0.0.9") as client:
+        client.greet()
+        client.starttls(tls_context(), "mx.example.test")
+        client.hello()
+        client.envelope(SENDER, f"{user}@example.test")
+        assert client.message(octets).code == 250
+    assert body_of(stored(postfix, user)) == body_of(octets.replace(b"\r\n", b"\n"))
+    assert b"[127.0.0.9]" in stored(postfix, user)
+    eventually(lambda: "connect from unknown[127.0.0.9]" in postfix.log, "the client's address in Postfix's log")
+    server.wait_for_record("recipient", status="taken", to=f"<{user}@example.test>", backend="mta")
+
+
+@pytest.mark.parametrize("connect", ["late", "early"])
+@pytest.mark.parametrize("port,identity", IDENTITIES[:3])
+def test_decisions_by_address_hold(postfix, passing, port, identity, connect):
+    server = passing(postfix.target_of(port), identity, connect=connect)
+    for address, expected in ((ENEMY, 554), ("127.0.0.9", 554), (FRIEND, 250)):
+        with from_address(server, address) as client:
+            client.greet()
+            client.command(f"MAIL FROM:<{SENDER}>")
+            assert client.command("RCPT TO:<somebody@far-away.test>").code == expected, (address, postfix.log)
+
+
+CLAIMS = [f"XCLIENT ADDR={FRIEND} NAME=friend.test", f"XFORWARD ADDR={FRIEND} NAME=friend.test",
+          f"PROXY TCP4 {FRIEND} 127.0.0.1 1 25", "ETRN example.test", "TURN", "ATRN", "BURL imap://x"]
+
+
+@pytest.mark.parametrize("connect", ["late", "early"])
+@pytest.mark.parametrize("port,identity", IDENTITIES[1:3])
+def test_a_stranger_remains_one(postfix, passing, port, identity, connect):
+    server = passing(postfix.target_of(port), identity, connect=connect,
+                     tables={"limits": {"unknown_commands": 1000, "errors": 1000}})
+
+    def claim(client, before):
+        for line in CLAIMS:
+            reply = client.command(line)
+            assert reply.code in (502, 503), (before, line, reply)
+
+    def is_a_stranger(client):
+        client.command(f"MAIL FROM:<{SENDER}>")
+        assert client.command("RCPT TO:<somebody@far-away.test>").code == 554
+        claim(client, "RCPT")
+        assert client.command("RCPT TO:<somebody@far-away.test>").code == 554
+        client.command("RSET")
+
+    with from_address(server, "127.0.0.9") as client:
+        client.expect(220)
+        claim(client, "EHLO")
+        client.hello()
+        claim(client, "MAIL")
+        is_a_stranger(client)
+        client.starttls(tls_context(), "mx.example.test")
+        claim(client, "EHLO under TLS")
+        client.hello()
+        claim(client, "MAIL under TLS")
+        is_a_stranger(client)
+        batch = [CLAIMS[0], f"MAIL FROM:<{SENDER}>", CLAIMS[1], "RCPT TO:<somebody@far-away.test>", CLAIMS[0], "DATA"]
+        client.send("".join(line + "\r\n" for line in batch).encode())
+        replies = [reply.code for reply in client.replies(len(batch))]
+        assert replies == [502, 250, 502, 554, 502, 554], replies
+    assert FRIEND not in "".join(line for line in postfix.log.splitlines() if "smtpd" in line and "connect from" not in line
+                                 and "far-away" in line)
+
+
+def test_bytes_are_the_same_by_data_and_bdat(postfix, passing):
+    server = passing(postfix.target_of("proxy"), "proxy-v2")
+    for name, octets in MESSAGES.items():
+        if not re.match(rb"[\w-]+:", octets) or b"\r\n\r\n" not in octets:
+            continue  # Postfix mends a message without a header
+        for way in ("DATA", "BDAT"):
+            user = next(_NEXT)
+            with server.greeted() as client:
+                client.envelope(SENDER, f"{user}@example.test")
+                if way == "DATA":
+                    reply = client.message(octets)
+                else:
+                    client.send(f"BDAT {len(octets)} LAST\r\n".encode() + octets)
+                    reply = client.reply()
+                assert reply.code == 250, (name, way, reply)
+            kept = without_trace(stored(postfix, user).replace(b"\n", b"\r\n"), "mta.example.test")
+            assert body_of(kept.replace(b"\r\n", b"\n")) == body_of(octets.replace(b"\r\n", b"\n")), (name, way)
+
+
+def test_a_smuggled_message_never_ends_behind_us(postfix, passing, user):
+    server = passing(postfix.target_of("proxy"), "proxy-v2")
+    with server.greeted() as client:
+        client.envelope(SENDER, f"{user}@example.test")
+        client.expect(354, "DATA")
+        client.send(b"Subject: one\r\n\r\ntext\n.\nMAIL FROM:<evil@x.test>\r\nmore\r\n.\r\n")
+        assert client.reply().code == 554
+        client.envelope(SENDER, f"{user}@example.test")  # over a new connection
+        assert client.message(message("the next one")).code == 250
+    assert b"the next one" in stored(postfix, user)
+
+
+@pytest.mark.parametrize("identity", ["proxy-v1", "proxy-v2"])
+def test_exim_gets_mail_and_the_clients_address(exim, passing, user, identity):
+    server = passing(exim.target, identity, profile="exim")
+    octets = message("for exim")
+    with from_address(server, "127.0.0.9") as client:
+        client.greet()
+        client.starttls(tls_context(), "mx.example.test")
+        assert "CHUNKING" in str(client.hello())
+        client.envelope(SENDER, f"{user}@example.test")
+        client.send(f"BDAT {len(octets)} LAST\r\n".encode() + octets)
+        assert client.reply().code == 250
+    assert b"[127.0.0.9]" in stored(exim, user)
+    with from_address(server, ENEMY) as client:
+        client.greet()
+        assert client.command(f"MAIL FROM:<{SENDER}>").code == 550
+
+
+def test_a_backend_that_is_down_is_a_421(passing):
+    server = passing("127.0.0.1:1", "proxy-v2")
+    with server.greeted() as client:
+        reply = client.command(f"MAIL FROM:<{SENDER}>")
+        assert reply.code == 421 and "4.3.2" in str(reply)
+        assert client.at_end()
+
+
+def test_another_target_takes_over(postfix, passing, user):
+    server = passing("127.0.0.1:1", "proxy-v2", to=["127.0.0.1:1", postfix.target_of("proxy")])
+    with server.greeted() as client:
+        client.envelope(SENDER, f"{user}@example.test")
+        assert client.message(message("by the second")).code == 250
+
+
+def test_xclient_that_is_not_offered_is_a_421(postfix, passing):
+    server = passing(postfix.target_of("proxy"), "xclient", timeout="5s")
+    with server.greeted() as client:
+        assert client.command(f"MAIL FROM:<{SENDER}>").code == 421
+
+
+def test_swaks_and_smtp_source(postfix, passing, user, folder):
+    server = passing(postfix.target_of("proxy"), "proxy-v2")
+    done = clients.swaks(*server.address(), sender=SENDER, recipients=[f"{user}@example.test"], name="mx.example.test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = clients.smtp_source(*server.address(), sender=SENDER, recipient=f"{next(_NEXT)}@example.test", messages=20,
+                               sessions=4, folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
