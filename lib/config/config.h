@@ -50,7 +50,7 @@ struct Listener {
   std::string webroot;              ///< ListenerProtocol::Acme: where the ACME client puts its challenges
   std::string backend;              ///< where all its mail goes; empty: the domains decide
   ProxyProtocol proxy_protocol = ProxyProtocol::Off;
-  std::vector<Network> trusted_proxies;  ///< who may say who the client is: PROXY headers, XCLIENT, XFORWARD
+  std::vector<Network> trusted_proxies;  ///< who may say who the client is
   std::string origin;               ///< "posternd.toml:12:1"
 };
 

@@ -106,6 +106,9 @@ class ListenerReader {
     section.boolean("proxy_protocol", required);
     if (!required) return;
     listener.proxy_protocol = ProxyProtocol::Required;
+    if (listener.protocol != ListenerProtocol::Smtp) {
+      section.error(section.place(), "proxy_protocol", "is for listeners with protocol = \"smtp\" only");
+    }
     section.require("trusted_proxies", "the networks of the load balancers whose PROXY headers are believed");
   }
 

@@ -34,13 +34,12 @@ TEST_CASE("backends") {
 TEST_CASE("wrong backends") {
   CHECK(complaints_after("[[backend]]\n") ==
         "p.toml:15:1: backend.name: is missing: what the [[domain]]s call it\n"
-        "p.toml:15:1: backend.deliver: is missing: the protocol that the backend speaks; \"lmtp\" or \"smtp\"\n"
+        "p.toml:15:1: backend.deliver: is missing: how mail goes there: \"lmtp\", \"smtp\" or \"smtp-proxy\"\n"
         "p.toml:15:1: backend.to: is missing: where the backend listens, such as \"unix:/run/dovecot/lmtp\" or "
         "\"[::1]:24\"\n");
-  CHECK(complaints_after("[[backend]]\nname = \"store\"\ndeliver = \"smtp-proxy\"\nto = []\n") ==
+  CHECK(complaints_after("[[backend]]\nname = \"store\"\ndeliver = \"lmtp\"\nto = []\n") ==
         "p.toml:15:1: backend.to: holds no target: name at least one\n"
-        "p.toml:16:8: backend.name: the backend \"store\" stands already at p.toml:9:8; remove one of the two\n"
-        "p.toml:17:11: backend.deliver: \"smtp-proxy\" is not supported by this version; \"lmtp\" and \"smtp\" are\n");
+        "p.toml:16:8: backend.name: the backend \"store\" stands already at p.toml:9:8; remove one of the two\n");
   CHECK(complaints_after("[[backend]]\nname = \"b\"\ndeliver = \"imap\"\nto = \"nowhere\"\ntimeout = 5\n") ==
         "p.toml:17:11: backend.deliver: expected \"lmtp\" or \"smtp\", found \"imap\"\n"
         "p.toml:18:6: backend.to: expected \"unix:/absolute/path\", \"address:port\" or \"host.name:port\", found "
@@ -112,4 +111,42 @@ TEST_CASE("a time limit that another one cuts short is warned of") {
   CHECK(complaints_after("[timeouts]\nfinal = \"1m\"\n[[backend]]\nname = \"b\"\ndeliver = \"lmtp\"\nto = \"[::1]:24\"\n"
                          "timeout = \"2m\"\n") ==
         "p.toml:21:1: warning: backend.timeout: after_dot (2m) is longer than timeouts.final (1m), which ends first\n");
+}
+
+TEST_CASE("backends that are passed through to") {
+  const Parsed parsed = parse(std::string(minimal) +
+                              "[[backend]]\nname = \"mta\"\ndeliver = \"smtp-proxy\"\nto = \"127.0.0.1:10025\"\n"
+                              "identity = \"xclient\"\nconnect = \"early\"\nprofile = \"exim\"\nallow_auth = true\n"
+                              "pass_extensions = [\"DELIVERBY\"]\ntrace = true\n"
+                              "[[route]]\nsni = [\"mx.a.test\", \"*.b.test\"]\nbackend = \"mta\"\n");
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  CHECK(parsed.diagnostics.empty());
+  using delivery::PassThrough;
+  const auto& settings = parsed.config->run.backends.back().pass_through;
+  REQUIRE(settings.has_value());
+  CHECK(settings->identity == PassThrough::Identity::Xclient);
+  CHECK(settings->connect == PassThrough::Connect::Early);
+  CHECK(settings->profile == PassThrough::Profile::Exim);
+  CHECK(settings->authentication == PassThrough::Authentication::Passed);
+  CHECK(settings->trace == PassThrough::Trace::Received);
+  CHECK(settings->pass_extensions == std::vector<std::string>{"DELIVERBY"});
+  const auto& routes = parsed.config->run.routes;
+  REQUIRE(routes.size() == 2);
+  CHECK(routes[0].covers == delivery::SniRoute::Covers::Name);
+  CHECK(routes[1].covers == delivery::SniRoute::Covers::Subdomains);
+  CHECK(routes[1].name.text() == "b.test");
+}
+
+TEST_CASE("wrong pass-through") {
+  CHECK(complaints_after("[[backend]]\nname = \"b\"\ndeliver = \"smtp-proxy\"\nto = \"127.0.0.1:1\"\n") ==
+        "p.toml:15:1: backend.identity: is missing: how the MTA is told who the client is: \"proxy-v2\", \"proxy-v1\" or "
+        "\"xclient\"; without it every client would have the rights of this host there\n");
+  CHECK(complaints_after("[[backend]]\nname = \"b\"\ndeliver = \"smtp-proxy\"\nto = \"127.0.0.1:1\"\n"
+                         "identity = \"proxy-v2\"\npass_extensions = [\"xclient\"]\n") ==
+        "p.toml:20:20: backend.pass_extensions: xclient cannot pass: it would let clients do what the MTA grants to us, or "
+        "needs what this version cannot do\n");
+  CHECK(complaints_after("[[route]]\nsni = \"*.*.x\"\nbackend = \"nowhere\"\n") ==
+        "p.toml:16:7: route.sni: expected a host name, or one with \"*.\" in front of it, found \"*.*.x\"\n"
+        "p.toml:17:11: route.backend: there is no [[backend]] with name = \"nowhere\"\n");
 }

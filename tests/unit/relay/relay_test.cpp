@@ -1,0 +1,383 @@
+#include "relay/relay.h"
+
+#include <map>
+#include <utility>
+
+#include "tests/support/catch.h"
+
+using namespace postern;
+using namespace postern::relay;
+
+namespace {
+
+RelayOptions late() {
+  RelayOptions options;
+  options.backend = "mta";
+  options.offers = {"PIPELINING", "SIZE", "8BITMIME", "CHUNKING"};
+  options.hostname = "mx.example";
+  options.policy.message_octets_max = 1000;
+  return options;
+}
+
+RelayOptions early() {
+  RelayOptions options = late();
+  options.timing = Timing::Early;
+  return options;
+}
+
+RelayOptions by_recipient() {
+  RelayOptions options = late();
+  options.backend.reset();
+  return options;
+}
+
+/// A client's session and a Relay back to back, as the daemon holds them.
+class Pair {
+ public:
+  explicit Pair(RelayOptions options) : relay_(std::move(options)) {
+    relay_.begin();
+    if (!relay_.greets_client()) greet(std::nullopt);
+    work();
+  }
+
+  /// What the client is told when it has said this.
+  std::string client(std::string_view bytes) {
+    if (session_) session_->receive(bytes, now_);
+    return work();
+  }
+
+  /// What the client is told when the backend has said this.
+  std::string backend(std::string_view bytes) {
+    relay_.receive(bytes, now_);
+    return work();
+  }
+
+  std::string connected() {
+    ++connections;
+    linked = true;
+    relay_.connected({}, now_);
+    return work();
+  }
+
+  /// Connects, greets, and answers the EHLO that is replayed.
+  std::string opened() { return connected() + backend("220 mta\r\n") + backend("250-mta\r\n250-PIPELINING\r\n250 CHUNKING\r\n"); }
+
+  std::string lost() {
+    relay_.connection_lost("reset", now_);
+    return work();
+  }
+
+  std::string client_gone() {
+    session_->end_of_input();
+    return work();
+  }
+
+  /// What the backend was sent since the last look.
+  std::string sent() { return std::exchange(sent_, {}); }
+
+  Relay& relay() { return relay_; }
+
+  std::vector<Connect> connects;
+  std::vector<std::string> last_words;  // of links that were closed
+  int connections = 0;
+  bool linked = false;
+  std::map<std::string, Route> routes;
+
+ private:
+  void greet(std::optional<smtp::Reply> greeting) {
+    smtp::ServerOptions options;
+    options.authority = smtp::Authority::Backend;
+    options.greeting = std::move(greeting);
+    options.hostname = "mx.example";
+    options.limits.message_octets_max = 200'000;
+    session_.emplace(options, now_);
+  }
+
+  std::string work() {
+    for (bool more = true; more;) {
+      more = false;
+      while (auto event = session_ ? session_->next() : std::nullopt) {
+        std::visit([this](const auto& e) { handle(e); }, *event);
+        more = true;
+      }
+      while (auto action = relay_.next()) {
+        std::visit([this](const auto& a) { handle(a); }, *action);
+        more = true;
+      }
+      sent_ += relay_.take_output();
+    }
+    return session_ ? session_->take_output() : std::string();
+  }
+
+  template <class Event>
+  void handle(const Event& event) {
+    if constexpr (requires { relay_.handle(event, now_); }) relay_.handle(event, now_);
+  }
+  void handle(const smtp::CommandOffered& event) {
+    Route unknown = tl::unexpected(smtp::Reply{550, "5.7.1", "not ours"});
+    const Route* route = &unknown;
+    if (event.to && routes.contains(event.to->mailbox.domain)) route = &routes.at(event.to->mailbox.domain);
+    relay_.handle(event, route, now_);
+  }
+  void handle(const smtp::SessionClosing&) { relay_.leave(); }
+  void handle(const Connect& action) { connects.push_back(action); }
+  void handle(const Disconnect& action) {
+    linked = false;
+    last_words.push_back(action.last_words);
+  }
+  void handle(const Answer& action) { session_->answer(action.number, action.reply, now_); }
+  void handle(const AnswerHello& action) {
+    session_->allow(action.passing);
+    session_->answer(action.number, action.reply, now_);
+  }
+  void handle(const Greet& action) { greet(action.greeting); }
+
+  Instant now_{};
+  Relay relay_;
+  std::optional<smtp::ServerSession> session_;
+  std::string sent_;
+};
+
+const std::string ehlo_answer = "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 CHUNKING\r\n";
+
+/// Late, with a transaction that awaits its text.
+void begin_data(Pair& pair) {
+  pair.client("EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n");
+  pair.opened();
+  pair.backend("250 1\r\n250 2\r\n354 go\r\n");
+  pair.sent();
+}
+
+}  // namespace
+
+TEST_CASE("late: nothing is opened before MAIL, and then the client's EHLO is replayed and its batch kept") {
+  Pair pair(late());
+  CHECK(pair.client("EHLO client.example\r\n") == ehlo_answer);
+  CHECK(pair.client("NOOP\r\nRSET\r\nHELP\r\n") == "250 2.0.0 OK\r\n250 2.0.0 Reset\r\n214 2.0.0 RFC 5321\r\n");
+  CHECK(pair.connects.empty());
+  CHECK(pair.client("MAIL FROM:<a@b.example> SIZE=9\r\nRCPT TO:<c@d.example>\r\nRCPT TO:<e@d.example>\r\nDATA\r\n").empty());
+  REQUIRE(pair.connects.size() == 1);
+  CHECK(pair.connects[0].backend == "mta");
+  CHECK(pair.connected().empty());
+  CHECK(pair.backend("220 mta ESMTP\r\n").empty());
+  CHECK(pair.sent() == "EHLO client.example\r\n");
+  CHECK(pair.backend("250-mta\r\n250 PIPELINING\r\n").empty());
+  CHECK(pair.sent() == "MAIL FROM:<a@b.example> SIZE=9\r\nRCPT TO:<c@d.example>\r\nRCPT TO:<e@d.example>\r\nDATA\r\n");
+  CHECK(pair.backend("250 2.1.0 ok\r\n550-5.1.1 no\r\n550 5.1.1 one\r\n").starts_with("250 2.1.0 ok\r\n550-5.1.1 no\r\n550 5.1.1 one\r\n"));
+  CHECK(pair.backend("250 2.1.5 yes\r\n354 go on\r\n") == "250 2.1.5 yes\r\n354 go on\r\n");
+  CHECK(pair.client("Subject: x\r\n\r\n..dot\r\n.\r\n").empty());
+  CHECK(pair.sent() == "Subject: x\r\n\r\n..dot\r\n.\r\n");
+  CHECK(pair.backend("250 2.0.0 queued as 1\r\n") == "250 2.0.0 queued as 1\r\n");
+  // The next transaction goes over the same connection.
+  pair.client("MAIL FROM:<>\r\n");
+  CHECK(pair.sent() == "MAIL FROM:<>\r\n");
+  pair.backend("250 ok\r\n");
+  CHECK(pair.client("QUIT\r\n") == "221 2.0.0 Bye\r\n");
+  CHECK(pair.last_words == std::vector<std::string>{"QUIT\r\n"});
+}
+
+TEST_CASE("what only we may say never passes") {
+  Pair pair(late());
+  pair.client("EHLO c\r\nMAIL FROM:<a@b.example>\r\n");
+  pair.opened();
+  pair.backend("250 ok\r\n");
+  pair.sent();
+  for (const auto* line : {"XCLIENT ADDR=127.0.0.1", "xforward ADDR=127.0.0.1", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2", "ETRN x", "TURN",
+                           "ATRN x", "BURL imap://x", "EXPN x", "AUTH PLAIN AAAA", "X-ANYTHING"}) {
+    INFO(line);
+    CHECK(pair.client(std::string(line) + "\r\n") == "502 5.5.1 Command not implemented\r\n");
+  }
+  CHECK(pair.client("VRFY x\r\n").starts_with("252 "));
+  CHECK(pair.client("RCPT TO:<c@d.example> XRCPTFORWARD=x\r\n").starts_with("555 "));
+  CHECK(pair.sent().empty());
+}
+
+TEST_CASE("early: greeting and EHLO are the backend's") {
+  Pair pair(early());
+  REQUIRE(pair.connects.size() == 1);
+  CHECK(pair.connected().empty());
+  CHECK(pair.backend("220 mta.example ESMTP\r\n") == "220 mta.example ESMTP\r\n");
+  CHECK(pair.client("EHLO c\r\n").empty());
+  CHECK(pair.sent() == "EHLO c\r\n");
+  CHECK(pair.backend("250-mta.example hi\r\n250-XCLIENT ADDR\r\n250-STARTTLS\r\n250 SIZE 7\r\n") ==
+        "250-mta.example hi\r\n250 SIZE 7\r\n");
+}
+
+TEST_CASE("early: a greeting that refuses is the client's") {
+  Pair pair(early());
+  pair.connected();
+  CHECK(pair.backend("554 5.7.1 not you\r\n") == "554 5.7.1 not you\r\n");
+  Pair down(early());
+  down.lost();
+  down.relay().connect_failed("none left", {});
+  CHECK(down.client("").starts_with("421 4.3.2 "));
+}
+
+TEST_CASE("a fault in the text cuts the backend off, without a dot and without QUIT") {
+  for (const auto* text : {"text\r\nbare\nlf\r\n.\r\n", "text\r\nbare\rcr\r\n.\r\n"}) {
+    Pair pair(late());
+    begin_data(pair);
+    CHECK(pair.client(text).starts_with("554 5.6.0 "));
+    CHECK(pair.sent().find(".\r\n") == std::string::npos);
+    CHECK(pair.last_words == std::vector<std::string>{""});
+    // The next MAIL opens a new connection.
+    CHECK(pair.client("MAIL FROM:<>\r\n").empty());
+    CHECK(pair.connects.size() == 2);
+    CHECK(pair.opened() == "");
+    CHECK(pair.backend("250 ok\r\n") == "250 ok\r\n");
+  }
+}
+
+TEST_CASE("a message that is too large cuts it off, too") {
+  Pair pair(late());
+  begin_data(pair);
+  CHECK(pair.client(std::string(150'000, 'x') + "\r\n").empty());
+  CHECK(pair.client(std::string(150'000, 'x') + "\r\n.\r\n").starts_with("552 5.3.4 "));
+  CHECK(pair.last_words == std::vector<std::string>{""});
+}
+
+TEST_CASE("a client that goes away in the text") {
+  Pair pair(late());
+  begin_data(pair);
+  pair.client("half a line");
+  pair.client_gone();
+  CHECK(pair.last_words == std::vector<std::string>{""});
+  CHECK(pair.sent().find(".\r\n") == std::string::npos);
+}
+
+TEST_CASE("BDAT is cut into chunks of 64 KiB, and answered once") {
+  Pair pair(late());
+  pair.client("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\n");
+  pair.opened();
+  pair.backend("250 1\r\n250 2\r\n");
+  pair.sent();
+  const std::string line(98, 'x');
+  std::string text;
+  while (text.size() < 150'000) text += line + "\r\n";
+  CHECK(pair.client("BDAT " + std::to_string(text.size()) + "\r\n" + text).empty());
+  const std::string sent = pair.sent();
+  CHECK(sent.starts_with("BDAT 65536\r\n"));
+  CHECK(sent.find("BDAT 18928\r\n") != std::string::npos);
+  CHECK(pair.backend("250 a\r\n250 b\r\n").empty());
+  CHECK(pair.backend("250 c\r\n") == "250 c\r\n");
+  CHECK(pair.client("BDAT 0 LAST\r\n").empty());
+  CHECK(pair.sent() == "BDAT 0 LAST\r\n");
+  CHECK(pair.backend("250 queued\r\n") == "250 queued\r\n");
+}
+
+TEST_CASE("a refused piece of a chunk: nothing more of the message reaches the backend") {
+  Pair pair(late());
+  pair.client("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\n");
+  pair.opened();
+  pair.backend("250 1\r\n250 2\r\n");
+  pair.client("BDAT 200000\r\n");
+  pair.client(std::string(100'000, 'x'));
+  pair.sent();
+  pair.backend("452 4.3.1 full\r\n");
+  CHECK(pair.last_words == std::vector<std::string>{""});
+  CHECK(pair.client(std::string(100'000, 'x')) == "452 4.3.1 full\r\n");
+  CHECK(pair.sent().empty());
+  CHECK(pair.client("BDAT 3 LAST\r\nabc").starts_with("503 "));
+  CHECK(pair.client("RSET\r\n") == "250 2.0.0 Reset\r\n");
+}
+
+TEST_CASE("a backend that closes: its own words, or 451") {
+  Pair lost(late());
+  begin_data(lost);
+  lost.client("text\r\n");
+  CHECK(lost.lost().empty());
+  CHECK(lost.client(".\r\n").starts_with("451 4.4.2 "));
+  CHECK(lost.sent().find(".\r\n") == std::string::npos);
+
+  Pair told(late());
+  told.client("EHLO c\r\nMAIL FROM:<>\r\n");
+  told.opened();
+  told.backend("250 ok\r\n");
+  told.backend("421 4.3.2 going down\r\n");
+  CHECK(told.client("RCPT TO:<c@d.example>\r\n") == "421 4.3.2 going down\r\n");
+}
+
+TEST_CASE("targets are tried in turn until one has greeted; a refusal for good is an answer") {
+  Pair pair(late());
+  pair.client("EHLO c\r\nMAIL FROM:<>\r\n");
+  pair.lost();
+  pair.connected();
+  pair.backend("421 4.3.2 busy\r\n");
+  REQUIRE(pair.connects.size() == 3);
+  CHECK(pair.connects[2].attempt == 2);
+  pair.relay().connect_failed("none left", {});
+  CHECK(pair.client("") == "421 4.3.2 busy\r\n");
+
+  Pair refused(late());
+  refused.client("EHLO c\r\nMAIL FROM:<>\r\n");
+  refused.connected();
+  CHECK(refused.backend("554 5.7.1 not you\r\n") == "554 5.7.1 not you\r\n");
+  CHECK(refused.connects.size() == 1);
+}
+
+TEST_CASE("the first recipient decides, and others of another backend come again") {
+  Pair pair(by_recipient());
+  pair.routes.insert({{"a.example", Route("one")}, {"b.example", Route("two")}});
+  pair.client("EHLO c\r\n");
+  CHECK(pair.client("MAIL FROM:<x@y.example>\r\n") == "250 2.1.0 Sender OK\r\n");
+  CHECK(pair.client("RCPT TO:<u@elsewhere.example>\r\n") == "550 5.7.1 not ours\r\n");
+  CHECK(pair.connects.empty());
+  CHECK(pair.client("DATA\r\n").starts_with("554 "));
+  CHECK(pair.client("RCPT TO:<u@a.example>\r\nRCPT TO:<u@b.example>\r\n").empty());
+  REQUIRE(pair.connects.size() == 1);
+  CHECK(pair.connects[0].backend == "one");
+  pair.opened();
+  CHECK(pair.sent() == "EHLO c\r\nMAIL FROM:<x@y.example>\r\nRCPT TO:<u@a.example>\r\n");
+  CHECK(pair.backend("250 1\r\n250 2.1.5 fine\r\n") ==
+        "250 2.1.5 fine\r\n451 4.5.3 Send this recipient in another transaction\r\n");
+  pair.client("RSET\r\n");
+  CHECK(pair.backend("250 reset\r\n") == "250 reset\r\n");
+  pair.client("MAIL FROM:<>\r\nRCPT TO:<u@b.example>\r\n");
+  CHECK(pair.last_words == std::vector<std::string>{"QUIT\r\n"});
+  REQUIRE(pair.connects.size() == 2);
+  CHECK(pair.connects[1].backend == "two");
+}
+
+TEST_CASE("a MAIL that is refused behind our answer is the answer to each recipient") {
+  Pair pair(by_recipient());
+  pair.routes.insert({{"a.example", Route("one")}});
+  pair.client("EHLO c\r\nMAIL FROM:<x@y.example>\r\nRCPT TO:<u@a.example>\r\nRCPT TO:<v@a.example>\r\n");
+  pair.opened();
+  CHECK(pair.backend("550 5.7.1 no such sender\r\n503 first MAIL\r\n503 first MAIL\r\n") ==
+        "550 5.7.1 no such sender\r\n550 5.7.1 no such sender\r\n");
+  CHECK(pair.client("RCPT TO:<w@a.example>\r\n") == "550 5.7.1 no such sender\r\n");
+}
+
+TEST_CASE("RSET and NOOP are answered although the backend goes away before them") {
+  Pair pair(late());
+  pair.client("EHLO c\r\nMAIL FROM:<>\r\n");
+  pair.opened();
+  pair.backend("250 ok\r\n");
+  pair.client("RSET\r\nNOOP\r\n");
+  CHECK(pair.lost() == "250 2.0.0 Reset\r\n250 2.0.0 OK\r\n");
+}
+
+TEST_CASE("a whole batch that the backend refuses leaves the session usable") {
+  Pair pair(late());
+  pair.client("EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n");
+  pair.opened();
+  CHECK(pair.backend("550 no\r\n503 no\r\n503 no\r\n") == "550 no\r\n503 no\r\n503 no\r\n");
+  pair.client("MAIL FROM:<>\r\n");
+  CHECK(pair.backend("250 ok\r\n") == "250 ok\r\n");
+}
+
+TEST_CASE("STARTTLS: the connection of a client in clear is given up, and opened anew") {
+  Pair pair(early());
+  pair.connected();
+  pair.backend("220 mta\r\n");
+  pair.client("EHLO c\r\n");
+  pair.backend("250 mta\r\n");
+  pair.relay().tls_started(early(), Relay::Link::Renew);
+  pair.client("");
+  CHECK(pair.last_words == std::vector<std::string>{"QUIT\r\n"});
+  CHECK(pair.connects.size() == 2);
+  pair.client("EHLO c\r\n");  // before the new connection stands
+  pair.connected();
+  pair.backend("220 mta\r\n");
+  CHECK(pair.backend("250 mta under TLS\r\n") == "250 mta under TLS\r\n");
+}
