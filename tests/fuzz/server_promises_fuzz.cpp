@@ -247,6 +247,9 @@ class Run {
     require(options_.tls == TlsState::Offered && !under_tls_ && open_.empty());
     tls_pending_ = true;
   }
+  // Of Authority::Backend, which nobody has here.
+  void handle(const CommandOffered&) {}
+  void handle(const ChunkComplete&) {}
   void handle(const SessionClosing&) {
     closed_ = true;
     require(!session_.deadline() && !session_.wants_input());

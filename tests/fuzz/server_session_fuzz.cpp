@@ -105,6 +105,9 @@ class Run {
     text_.clear();
   }
   void handle(const TlsRequested&) { require(false); }
+  // Of Authority::Backend, which nobody has here.
+  void handle(const CommandOffered&) {}
+  void handle(const ChunkComplete&) {}
   void handle(const SessionClosing& e) {
     deeds_.events += "closing ";
     deeds_.events += to_string(e.why);

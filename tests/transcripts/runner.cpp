@@ -227,6 +227,9 @@ class Run {
   }
   void handle(const TransactionEnded& event) { events_.push_back(fmt::format("ended {}", describe(event.why))); }
   void handle(const TlsRequested&) { events_.push_back("tls"); }
+  // Of Authority::Backend, which nobody has here.
+  void handle(const CommandOffered&) {}
+  void handle(const ChunkComplete&) {}
   void handle(const SessionClosing& event) { events_.push_back(fmt::format("closing {}", to_string(event.why))); }
 
   void compare(const Step& step) {
