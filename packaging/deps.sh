@@ -16,7 +16,8 @@ build="build-essential pkg-config meson ninja-build android-libboringssl-dev lib
 demo="openssl python3"
 tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
   dovecot-lmtpd swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2
-  libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0"  # the last five for Exim
+  libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0 libldap-2.5-0 libmariadb3 libperl5.36 libpq5
+  libspf2-2"  # from libidn12 on for Exim
 unpacked=/usr/local/lib/postern-tests
 
 case "${1-}" in
@@ -33,9 +34,16 @@ installed() {
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# The light one sends and stores; the heavy one knows the PROXY protocol.
+exim_folder() {
+  case "$1" in
+    exim4-daemon-light) echo "$unpacked/exim4" ;;
+    exim4-daemon-heavy) echo "$unpacked/exim4-heavy" ;;
+  esac
+}
+
 exim_is_missing() {
-  [ "$1" = tests ] || return 1
-  [ ! -x "$unpacked/exim4/usr/sbin/exim4" ] || ! id Debian-exim >/dev/null 2>&1
+  [ ! -x "$(exim_folder "$1")/usr/sbin/exim4" ] || ! id Debian-exim >/dev/null 2>&1
 }
 
 missing=
@@ -43,9 +51,9 @@ for package in $wanted; do
   installed "$package" || missing="$missing $package"
 done
 unpack=
-if exim_is_missing "$1"; then
-  unpack=exim4-daemon-light
-fi
+for package in exim4-daemon-light exim4-daemon-heavy; do
+  if [ "$1" = tests ] && exim_is_missing "$package"; then unpack="$unpack $package"; fi
+done
 if [ -z "$missing$unpack" ]; then
   echo "packages: all are installed"
   exit 0
@@ -101,18 +109,18 @@ if [ -n "$missing" ] && ! apt-get install -y -qq --no-install-recommends -o Dpkg
   rm -f "$log"
   exit 1
 fi
-if [ -n "$unpack" ]; then
+for package in $unpack; do
   folder=$(mktemp -d)
-  if ! (cd "$folder" && apt-get download -qq -o Acquire::Retries=3 "$unpack" && mkdir -p "$unpacked/exim4" &&
-    dpkg-deb -x "$unpack"_*.deb "$unpacked/exim4") >"$log" 2>&1; then
+  if ! (cd "$folder" && apt-get download -qq -o Acquire::Retries=3 "$package" && mkdir -p "$(exim_folder "$package")" &&
+    dpkg-deb -x "$package"_*.deb "$(exim_folder "$package")") >"$log" 2>&1; then
     cat "$log" >&2
-    echo "packages: $unpack cannot be unpacked; the output is above" >&2
+    echo "packages: $package cannot be unpacked; the output is above" >&2
     rm -rf "$log" "$folder"
     exit 1
   fi
   rm -rf "$folder"
   id Debian-exim >/dev/null 2>&1 ||
     useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin Debian-exim
-fi
+done
 rm -f "$log"
 echo "packages: done"

@@ -127,8 +127,10 @@ smtputf8_enable = yes
 class Exim(_Mta):
     """Exim cannot be installed beside Postfix: the program alone is unpacked."""
 
+    unpacked = "exim4"
+
     def _start(self):
-        program = UNPACKED / "exim4" / "usr" / "sbin" / "exim4"
+        program = UNPACKED / self.unpacked / "usr" / "sbin" / "exim4"
         assert program.is_file(), f"{program} is missing: sh packaging/deps.sh tests unpacks it"
         owner = pwd.getpwnam("Debian-exim")
         for name in ("spool", "logs"):

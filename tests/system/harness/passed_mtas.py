@@ -43,8 +43,9 @@ authorized_verp_clients =
 class PassedExim(Exim):
     """It wants a PROXY header from everybody; so it can be asked whether it runs only by its log."""
 
+    unpacked = "exim4-heavy"
     more_settings = f"""hosts_proxy = 127.0.0.1
-acl_smtp_connect = not_you
+acl_smtp_helo = not_you
 """
     more_acls = f"""not_you:
   deny hosts = {ENEMY}
