@@ -78,7 +78,7 @@ const std::vector<Key>& keys() {
       {"log.format", "choice", "\"text\"", Reload, "text or json"},
 
       {"backend.name", "string", "required", Reload, "what [[domain]] refers to"},
-      {"backend.deliver", "choice", "required", Reload, "the protocol: lmtp or smtp"},
+      {"backend.deliver", "choice", "required", Reload, "lmtp, smtp or smtp-proxy"},
       {"backend.to", "targets", "required", Reload, "where it listens"},
       {"backend.balance", "choice", "\"order\"", Reload, "which target is tried first: order, least or hash"},
       {"backend.tls", "choice", "\"off\" on this machine", Reload, "off, starttls or implicit"},
@@ -100,7 +100,6 @@ const std::vector<Key>& keys() {
       {"backend.health", "duration", "\"30s\"", Reload, "between two looks at an unused target; 0s: none"},
 
       {"backend.connect", "choice", "\"late\"", Reload, "smtp-proxy: late or early"},
-      {"backend.identity", "choice", "required", Reload, "smtp-proxy: proxy-v1, proxy-v2 or xclient"},
       {"backend.profile", "choice", "\"postfix\"", Reload, "smtp-proxy: what PROXY headers it bears"},
       {"backend.allow_auth", "boolean", "false", Reload, "smtp-proxy: AUTH passes under TLS"},
       {"backend.pass_extensions", "strings", "none", Reload, "smtp-proxy: extensions that pass besides the known"},

@@ -143,11 +143,13 @@ UniqueNames read_backends(const Section& root, RunConfig& run) {
                    {{"order", delivery::Balance::Order},
                     {"least", delivery::Balance::Least},
                     {"hash", delivery::Balance::Hash}});
-    section.choice("identity", backend.identity,
-                   {{"auto", delivery::Identity::Auto},
-                    {"none", delivery::Identity::None},
-                    {"xclient", delivery::Identity::Xclient},
-                    {"xforward", delivery::Identity::Xforward}});
+    if (!backend.pass_through) {
+      section.choice("identity", backend.identity,
+                     {{"auto", delivery::Identity::Auto},
+                      {"none", delivery::Identity::None},
+                      {"xclient", delivery::Identity::Xclient},
+                      {"xforward", delivery::Identity::Xforward}});
+    }
     const bool to_mta = backend.protocol == delivery::Protocol::Smtp;
     backend.local_parts = to_mta ? delivery::LocalParts::Safe : delivery::LocalParts::Any;
     section.choice("local_parts", backend.local_parts,

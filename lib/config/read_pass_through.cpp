@@ -49,7 +49,7 @@ delivery::PassThrough read_pass_through(const Section& section) {
   section.boolean("trace", trace);
   if (trace) settings.trace = PassThrough::Trace::Received;
   read_extensions(section, settings);
-  for (const std::string_view key : {"recipients", "max_connections", "idle"}) {
+  for (const std::string_view key : {"recipients", "max_connections", "idle", "balance", "local_parts"}) {
     if (section.has(key)) section.warning(key, "means nothing with deliver = \"smtp-proxy\": each session has its own connection");
   }
   return settings;

@@ -214,3 +214,30 @@ def test_swaks_and_smtp_source(postfix, passing, user, folder):
     done = clients.smtp_source(*server.address(), sender=SENDER, recipient=f"{next(_NEXT)}@example.test", messages=20,
                                sessions=4, folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_routes_by_recipient_and_by_server_name(postfix, posternd):
+    def mta(name, identity, port):
+        return {"name": name, "deliver": "smtp-proxy", "identity": identity, "to": [postfix.target_of(port)]}
+    server = posternd(backend=[mta("by-domain", "proxy-v2", "proxy"), mta("by-name", "xclient", "xclient")],
+                      domain=[{"name": "example.test", "backend": "by-domain"}],
+                      route=[{"sni": ["*.other.test"], "backend": "by-name"}])
+    for name, backend in (("mx.example.test", "by-domain"), ("mx.other.test", "by-name")):
+        user = next(_NEXT)
+        with server.greeted() as client:
+            client.starttls(tls_context(), name)
+            client.hello()
+            client.envelope(SENDER, f"{user}@example.test")
+            assert client.message(message(f"by {backend}")).code == 250
+        server.wait_for_record("recipient", status="taken", to=f"<{user}@example.test>", backend=backend)
+        assert f"by {backend}".encode() in stored(postfix, user)
+
+
+def test_the_trace_field_tells_of_tls(postfix, passing, user):
+    server = passing(postfix.target_of("proxy"), "proxy-v2", trace=True)
+    with server.greeted() as client:
+        client.starttls(tls_context(), "mx.example.test")
+        client.hello()
+        client.envelope(SENDER, f"{user}@example.test")
+        assert client.message(message("traced")).code == 250
+    assert re.search(rb"by mx\.example\.test\s+with ESMTPS\s+id [\s\S]*SNI\s+mx\.example\.test", stored(postfix, user))
