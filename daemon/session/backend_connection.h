@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,8 +67,10 @@ class BackendConnection final : private uv::SocketHandler {
 
   Instant now() const { return loop_.now(); }
 
-  /// Octets that the socket has not taken yet.
-  std::size_t unsent() const { return socket_ ? socket_->unsent() : 0; }
+  /// Octets that the socket has not taken yet; without a limit when it has failed, which the owner is about to be told.
+  std::size_t unsent() const {
+    return socket_->takes_more() ? socket_->unsent() : std::numeric_limits<std::size_t>::max();
+  }
 
   /// QUIT if the session is idle, then close.
   void quit();

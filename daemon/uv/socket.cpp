@@ -31,6 +31,7 @@ class StreamSocket : public Socket {
   void read_at_most(std::size_t octets) override { read_octets_ = std::min(octets, Loop::read_octets_max); }
   void send(std::string bytes) override;
   std::size_t unsent() const override;
+  bool takes_more() const override;
   void finish() override;
   void close() override;
   void close_when_sent(Duration within) override;
@@ -72,7 +73,6 @@ class StreamSocket : public Socket {
   };
 
   void connected(int status);
-  bool sending_allowed() const;
   void read_some(ssize_t count, const uv_buf_t* buffer);
   void read_last_bytes();
   void start_write(std::string bytes, std::size_t from);
@@ -184,12 +184,12 @@ void StreamSocket::read_last_bytes() {
 
 // --- writing ---
 
-bool StreamSocket::sending_allowed() const {
+bool StreamSocket::takes_more() const {
   return (phase_ == Phase::Open || phase_ == Phase::Connecting) && !finishing_;
 }
 
 void StreamSocket::send(std::string bytes) {
-  if (bytes.empty() || !sending_allowed()) return;
+  if (bytes.empty() || !takes_more()) return;
   if (phase_ == Phase::Connecting || in_flight_) {
     if (pending_.empty()) {
       pending_ = std::move(bytes);
@@ -235,7 +235,7 @@ void StreamSocket::all_sent() {
 std::size_t StreamSocket::unsent() const { return pending_.size() + uv_stream_get_write_queue_size(stream()); }
 
 void StreamSocket::finish() {
-  if (!sending_allowed()) return;
+  if (!takes_more()) return;
   finishing_ = true;
   if (phase_ == Phase::Open && !in_flight_) ::shutdown(descriptor(), SHUT_WR);
 }

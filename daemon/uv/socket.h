@@ -61,6 +61,8 @@ class Socket {
   virtual void send(std::string bytes) = 0;
   /// Octets that wait to be written.
   virtual std::size_t unsent() const = 0;
+  /// False from a failure (also one that on_failure() has still to tell), finish() or close on: send() does nothing.
+  virtual bool takes_more() const = 0;
   /// The peer's host has everything that was sent, as far as can be known: it has acknowledged it, and has not reset the
   /// connection. (Over a unix socket: everything was written.)
   virtual bool acknowledged() const = 0;

@@ -66,7 +66,8 @@ TEST_CASE("a status reply comes back as it went, key by key") {
         R"("sessions_total":5,"messages_total":6,"names":7,"certificates":8,"map_version":9,"pinned_version":0,"held_back":"",)"
         R"("config_generation":18446744073709551615,"faults":["a fault","another \"fault\"\n"],)"
         R"("listeners":[{"address":"[::]:25","tls":"starttls"}],"backends":[{"name":"store",)"
-        R"("target":"unix:/run/lmtp","connections":1,"idle":2,"failures":3,"last_failure":"refused"}],)"
+        R"("target":"unix:/run/lmtp","connections":1,"idle":2,"waiting":4,"up":false,"failures":3,)"
+        R"("last_failure":"refused"}],)"
         R"("ledger":{"entries":1,"recorded":2,"deduplicated":3,"refused":4,"separated":5,"dropped":6,"failures":7,)"
         R"("last_failure":"disk full"}})");
   const auto parsed = parse_reply(line);
