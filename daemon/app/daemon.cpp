@@ -41,7 +41,7 @@ class Daemon {
         reloader_(std::move(config_path), shared_, journal, loop_, [this] { refresh_workers(); }) {}
 
   Exit run() {
-    const auto config = reloader_.start();
+    const auto config = reloader_.start(Reloader::Reading::AsConfigured);
     if (!config) return failed(Exit::ConfigurationError, config.error().lines);
     if (const auto prepared = prepare(*config); prepared != Exit::Ok) return prepared;
 
@@ -57,6 +57,7 @@ class Daemon {
     loop_.run();
     for (auto& worker : workers_) worker->join();
     shared_.ledger->stop();  // while the loops are there that it calls back to
+    shared_.stop_pools();
     journal_.note(observe::Level::Info, "posternd has ended");
     return Exit::Ok;
   }
@@ -203,7 +204,7 @@ Exit check(const std::string& config_path) {
   Shared shared(journal);
   uv::Loop loop;
   Reloader reloader(config_path, shared, journal, loop, [] {});
-  const auto config = reloader.start();
+  const auto config = reloader.start(Reloader::Reading::Everything);
   if (!config) {
     for (const std::string& line : config.error().lines) journal.note(observe::Level::Error, line);
     return Exit::ConfigurationError;

@@ -83,13 +83,16 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
   return made;
 }
 
-Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(const session::RunSettings& settings,
-                                                                    const tls::TlsSettings& tls) {
+Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(
+    const session::RunSettings& settings, tls::TlsSettings tls,
+    const std::shared_ptr<const tls::TicketKeyring>& ticket_keys) {
+  tls.rsa_keys = tls::RsaKeys::Outside;  // the key pool
   auto made = std::make_shared<session::TlsGeneration>();
   for (const auto& [address, listener] : settings.listeners) {
     if (listener.tls == session::ListenerTls::None) continue;
     const bool https = listener.protocol == session::ListenerProtocol::MtaSts;
-    auto context = tls::ServerContext::make(tls, https ? tls::Application::Https : tls::Application::Smtp);
+    auto context =
+        tls::ServerContext::make(tls, https ? tls::Application::Https : tls::Application::Smtp, ticket_keys);
     if (!context) return fail("{}: {}", address.text(), context.error().text);
     made->contexts[address] = std::move(*context);
   }

@@ -24,8 +24,9 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
                                                         const std::vector<Endpoint>& bound);
 
 /// One SSL_CTX for each listener that has TLS. The snapshots are left to the caller.
-Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(const session::RunSettings& settings,
-                                                                    const tls::TlsSettings& tls);
+Result<std::shared_ptr<session::TlsGeneration>> make_tls_generation(
+    const session::RunSettings& settings, tls::TlsSettings tls,
+    const std::shared_ptr<const tls::TicketKeyring>& ticket_keys);
 
 /// A sentence for each `default_certificate` that is not in the snapshot.
 std::vector<std::string> unresolved_defaults(const session::RunSettings& settings, const certs::Snapshot& snapshot);

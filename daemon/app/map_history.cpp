@@ -255,10 +255,21 @@ class Restorer {
     return nullptr;
   }
 
+  /// Of a certificate that is loaded lazily only the digest is kept.
+  static Result<CredentialRef> still_there(const tls::Digest& digest, const certs::Entry* now) {
+    if (now != nullptr) {
+      for (const auto& credential : {now->ecdsa, now->rsa}) {
+        if (credential && credential->leaf.fingerprint == digest) return credential;
+      }
+    }
+    return fail("its certificate was not kept, because it was loaded lazily");
+  }
+
   Result<CredentialRef> make(const tls::Digest& digest, const certs::Entry* now) {
     const auto stored = version_.certificates.find(digest);
     if (stored == version_.certificates.end()) return fail("its certificate was not kept");
     const auto& certificate = stored->second;
+    if (certificate.chain.empty()) return still_there(digest, now);
     std::vector<std::string> paths = certificate.key_files;
     if (now != nullptr) {
       for (const auto& credential : {now->ecdsa, now->rsa}) {

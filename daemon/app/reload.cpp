@@ -49,7 +49,7 @@ void Reloader::reload(Asker asker, const control::ReloadRequest& request,
   submit(
       [this, asker, request, reply, directories] {
         *reply = load_everything(asker, request);
-        *directories = map_->loader().watched_directories();
+        *directories = watched_directories();
       },
       [this, reply, directories, done = std::move(done)] {
         if (watching_) watch_->set(*directories);
@@ -169,7 +169,7 @@ void Reloader::watch() {
     if (changes.lost) sweep_wanted_ = true;
     look_at(changes.directories);
   });
-  watch_->set(map_->loader().watched_directories());
+  watch_->set(watched_directories());
   say_once_that_watches_are_short();
   sweep_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { sweep(); });
   again_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { look_at(std::exchange(again_in_, {})); });
@@ -203,8 +203,11 @@ void Reloader::stop() {
 }
 
 GenerationFacts Reloader::facts() const {
-  const std::lock_guard lock(facts_mutex_);
-  return facts_;
+  std::unique_lock lock(facts_mutex_);
+  GenerationFacts facts = facts_;
+  lock.unlock();
+  for (const certs::Fault& fault : shared_.credentials.faults()) facts.faults.push_back(fault.source + ": " + fault.text);
+  return facts;
 }
 
 }  // namespace postern::app

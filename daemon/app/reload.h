@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/instant.h"
+#include "certs/ticket_keeper.h"
 #include "config/config.h"
 #include "control/protocol.h"
 #include "daemon/app/certificate_map.h"
@@ -48,8 +49,12 @@ class Reloader {
            std::function<void()> on_published);
   ~Reloader();
 
-  /// Reads everything for the first time, blocking, and publishes it. Nothing else runs yet.
-  tl::expected<config::Config, StartFailure> start();
+  enum class Reading {
+    AsConfigured,
+    Everything,  ///< also what `certificates.load = "lazy"` would read later
+  };
+  /// Reads for the first time, blocking, and publishes it. Nothing else runs yet.
+  tl::expected<config::Config, StartFailure> start(Reading reading);
 
   /// From here on certificate files are watched, and the requests below may be made. On the control loop.
   void watch();
@@ -104,6 +109,8 @@ class Reloader {
   void publish_certificates(const std::shared_ptr<const certs::Snapshot>& snapshot);
   void publish(std::shared_ptr<session::TlsGeneration> generation, const std::shared_ptr<const certs::Snapshot>& snapshot);
   void report(const certs::LoadOutcome& loaded);
+  void look_at_ticket_keys();
+  std::vector<std::string> watched_directories() const;
   void report_change(std::string_view what, const certs::Changes& changes, std::uint64_t version);
   void set_held_back(const std::string& why);
   void free_retired();
@@ -118,6 +125,7 @@ class Reloader {
   config::Config config_;
   std::vector<Endpoint> bound_;
   std::unique_ptr<CertificateMap> map_;
+  certs::TicketKeeper ticket_keeper_{certs::make_local_file_source(), uv::monotonic_now()};
   std::uint64_t config_generation_ = 0;
   std::vector<std::shared_ptr<const void>> retired_;  // generations that loops may still use; freed here, never there
   std::vector<std::string> missing_defaults_;         // already reported

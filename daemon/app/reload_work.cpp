@@ -56,7 +56,7 @@ std::vector<std::string> restart_warnings(const config::Config& running, const c
 
 }  // namespace
 
-tl::expected<config::Config, StartFailure> Reloader::start() {
+tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
   config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
   StartFailure failure;
   for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
@@ -70,9 +70,12 @@ tl::expected<config::Config, StartFailure> Reloader::start() {
   config_ = std::move(*parsed.config);
   journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
   bound_ = listening_addresses(config_.run);
+  if (reading == Reading::Everything) config_.run.certificates.load = certs::Load::Eager;
+  shared_.credentials.set_capacity(config_.run.certificates.cache);
 
   map_ = std::make_unique<CertificateMap>(config_.start.state_dir);
   const MapNews news = map_->start(config_.run.certificates, uv::wall_time());
+  look_at_ticket_keys();
   report(news.loaded);
   failure.lines = publish_configuration(config_, pinned_or(news.loaded.snapshot));
   if (!failure.lines.empty()) return tl::unexpected(std::move(failure));
@@ -110,7 +113,7 @@ std::vector<std::string> Reloader::publish_configuration(const config::Config& n
     append(errors, backend_tls.error());
   }
   if (!errors.empty()) return errors;
-  auto generation = make_tls_generation(*settings, next.run.tls);
+  auto generation = make_tls_generation(*settings, next.run.tls, ticket_keeper_.keyring());
   if (!generation) return {generation.error().text};
 
   (*generation)->snapshot = (*generation)->default_snapshot = snapshot;
@@ -170,9 +173,23 @@ void Reloader::report(const certs::LoadOutcome& loaded) {
   }
   std::vector<std::string> standing;
   for (const certs::Fault& fault : loaded.standing) standing.push_back(rendered(fault));
+  if (const auto& fault = ticket_keeper_.fault()) standing.push_back(rendered(*fault));
   if (!map_->history_problem().empty()) standing.push_back(map_->history_problem());
   const std::lock_guard lock(facts_mutex_);
   facts_.faults = std::move(standing);
+}
+
+void Reloader::look_at_ticket_keys() {
+  const tls::TlsSettings& tls = config_.run.tls;
+  const auto look = ticket_keeper_.look(tls, uv::monotonic_now());
+  if (look.new_fault) journal_.note(observe::Level::Error, rendered(*look.new_fault));
+  if (look.taken_from_file) journal_.note(observe::Level::Info, "ticket keys taken from " + tls.ticket_key_file);
+}
+
+std::vector<std::string> Reloader::watched_directories() const {
+  auto directories = map_->loader().watched_directories();
+  append(directories, ticket_keeper_.watched_directories());
+  return directories;
 }
 
 void Reloader::report_change(std::string_view what, const certs::Changes& changes, std::uint64_t version) {
@@ -254,6 +271,8 @@ void Reloader::take_configuration(config::Config& next, CertificateMap::Trial tr
   reply.configuration_taken = true;
   config_.run = std::move(next.run);
   journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  shared_.credentials.set_capacity(config_.run.certificates.cache);
+  look_at_ticket_keys();
   if (map_stays) {
     reply.warnings.push_back(fmt::format("the certificate map stays pinned to version {} until `postern reload`",
                                          map_->pinned()));
@@ -269,6 +288,7 @@ void Reloader::take_configuration(config::Config& next, CertificateMap::Trial tr
 
 void Reloader::load_certificates_only(control::ReloadReply& reply) {
   const MapNews news = map_->look(config_.run.certificates, {.everywhere = true, .folders = {}}, uv::wall_time());
+  look_at_ticket_keys();
   report(news.loaded);
   if (settle(news)) tell(news, reply);
 }
@@ -284,12 +304,13 @@ bool Reloader::settle(const MapNews& news) {
 
 Reloader::Looked Reloader::load_certificates(const CertificateLook& where) {
   const MapNews news = map_->look(config_.run.certificates, where, uv::wall_time());
+  look_at_ticket_keys();
   report(news.loaded);
   Looked looked;
   looked.published = settle(news);
   if (looked.published) report_change("certificates reloaded", news.changes, news.loaded.snapshot->version());
   looked.found_unseen = where.everywhere && news.loaded.files_read > 0;
-  if (news.loaded.folders_changed) looked.directories = map_->loader().watched_directories();
+  if (news.loaded.folders_changed) looked.directories = watched_directories();
   looked.look_again = news.loaded.look_again;
   looked.look_again_at = news.loaded.look_again_at;
   return looked;

@@ -51,6 +51,7 @@ control::StatusReply process_status(const StatusSources& sources) {
     status.sessions += counters.sessions_open.load(std::memory_order_relaxed);
     status.sessions_total += counters.sessions_total.load(std::memory_order_relaxed);
     status.messages_total += counters.messages_taken.load(std::memory_order_relaxed);
+    status.key_queue_full += counters.key_queue_full.load(std::memory_order_relaxed);
   }
   const GenerationFacts facts = sources.reloader.facts();
   status.names = facts.names;

@@ -72,6 +72,7 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
   session::Backends backends_;
   session::RelayBackends relay_backends_;
   session::IdSource ids_;
+  session::HandshakeServices handshakes_;
   session::InboundServices services_;
   session::WebServices web_services_;
   std::vector<std::unique_ptr<uv::Acceptor>> acceptors_;

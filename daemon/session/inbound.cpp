@@ -108,7 +108,8 @@ void Inbound::pump() {
 
 bool Inbound::wants_input() const {
   const bool handshaking = stream_ && !stream_->established();
-  return phase_ == Phase::Talking && (handshaking || proxy_deadline_ || (smtp_ && smtp_->wants_input()));
+  return phase_ == Phase::Talking &&
+         (handshaking ? !handshake_in_pool_ : proxy_deadline_ || (smtp_ && smtp_->wants_input()));
 }
 
 /// True when more plaintext is welcome.

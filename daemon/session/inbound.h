@@ -13,6 +13,7 @@
 #include "daemon/session/backends.h"
 #include "daemon/session/budget.h"
 #include "daemon/session/counters.h"
+#include "daemon/session/handshake.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/relaying.h"
@@ -48,6 +49,7 @@ struct InboundServices {
   uv::Loop& loop;
   uv::WorkPool& spill_pool;
   MessageBudgets& budgets;
+  HandshakeServices& handshakes;
   View<RunSettings>& settings;
   View<TlsGeneration>& tls;
   Backends& backends;
@@ -95,6 +97,8 @@ class Inbound : private uv::SocketHandler {
   void pump();
   bool handle_smtp_events();
   bool handle_one_stream_event();
+  Later pool_done();
+  void complete_handshake(const Completion& complete);
   bool wants_input() const;
   void handle(const smtp::SenderOffered& event);
   void handle(const smtp::RecipientOffered& event);
@@ -110,6 +114,7 @@ class Inbound : private uv::SocketHandler {
   void handle(const tls::Plaintext& event);
   void handle(const tls::PeerClosed& event);
   void handle(const tls::TlsFailed& event);
+  void handle(const tls::NeedsCredential& event);
 
   enum class Phase { Talking, Closing };
   enum class Received { Surely, Perhaps };  // our reply, by the client
@@ -162,6 +167,7 @@ class Inbound : private uv::SocketHandler {
   bool reading_ = false;
   bool shutting_down_ = false;
   bool peer_ended_ = false;
+  bool handshake_in_pool_ = false;           // a pool works for the handshake: nothing is read meanwhile
   std::unique_ptr<tls::Stream> stream_;      // once TLS has begun
   std::optional<smtp::ServerSession> smtp_;  // from the start; with implicit TLS, since the handshake
   std::shared_ptr<Transaction> transaction_;

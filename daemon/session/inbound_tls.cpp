@@ -2,27 +2,44 @@
 #include <memory>
 #include <utility>
 
-#include "certs/chooser.h"
 #include "daemon/session/inbound.h"
 
 namespace postern::session {
 
 void Inbound::start_tls() {
-  const auto generation = services_.tls.get();
   const auto settings = services_.settings.get();
-  const ListenerSettings& listener = settings->listeners.at(listener_);
-  auto chooser = std::make_shared<certs::Chooser>(generation->snapshot, listener_.text(),
-                                                  listener.default_certificate_at(record_.local.address),
-                                                  generation->default_snapshot);
-  stream_ = tls::Stream::server(generation->contexts.at(listener_), std::move(chooser));
+  stream_ = accept_tls(services_.handshakes, *services_.tls.get(), *settings, listener_, record_.local.address, "smtp");
   handshake_began_ = services_.loop.now();
   handshake_deadline_ = handshake_began_ + settings->smtp.timeouts.handshake;
 }
 
+/// True when there may be another at once.
 bool Inbound::handle_one_stream_event() {
-  const auto event = stream_->next();
-  if (event) std::visit([this](const auto& e) { handle(e); }, *event);
-  return event.has_value() && phase_ == Phase::Talking;
+  if (const auto event = stream_->next()) {
+    std::visit([this](const auto& e) { handle(e); }, *event);
+    return phase_ == Phase::Talking;
+  }
+  auto operation = stream_->take_key_operation();
+  if (!operation) return false;
+  handshake_in_pool_ = use_key(services_.handshakes, *stream_, std::move(*operation), pool_done());
+  return !handshake_in_pool_;
+}
+
+void Inbound::handle(const tls::NeedsCredential& event) {
+  handshake_in_pool_ = fetch_credential(services_.handshakes, *stream_, event, pool_done());
+}
+
+Later Inbound::pool_done() {
+  return [&directory = services_.directory, id = id_](const Completion& complete) {
+    if (Inbound* session = directory.find(id)) session->complete_handshake(complete);
+  };
+}
+
+void Inbound::complete_handshake(const Completion& complete) {
+  if (phase_ != Phase::Talking) return;
+  handshake_in_pool_ = false;
+  complete(*stream_);
+  pump();
 }
 
 void Inbound::handle(const smtp::TlsRequested&) {

@@ -5,7 +5,6 @@
 #include <variant>
 
 #include "base/text.h"
-#include "certs/chooser.h"
 #include "certs/loader.h"
 #include "mtasts/policy_host.h"
 
@@ -59,13 +58,8 @@ Web::Web(WebServices& services, WebId id, int descriptor, const Endpoint& listen
 Web::~Web() = default;
 
 void Web::start_tls() {
-  const auto generation = services_.tls.get();
   const auto settings = services_.settings.get();
-  const ListenerSettings& listener = settings->listeners.at(listener_);
-  auto chooser = std::make_shared<certs::Chooser>(generation->snapshot, listener_.text(),
-                                                  listener.default_certificate_at(socket_->local().address),
-                                                  generation->default_snapshot);
-  stream_ = tls::Stream::server(generation->contexts.at(listener_), std::move(chooser));
+  stream_ = accept_tls(services_.handshakes, *services_.tls.get(), *settings, listener_, socket_->local().address, "https");
   handshake_deadline_ = services_.loop.now() + settings->smtp.timeouts.handshake;
 }
 
@@ -88,7 +82,7 @@ void Web::pump() {
   } else {
     timer_.stop();
   }
-  if (!http_ || http_->wants_input()) {
+  if (http_ ? http_->wants_input() : !handshake_in_pool_) {
     socket_->start_reading();
   } else {
     socket_->stop_reading();
@@ -106,6 +100,8 @@ bool Web::read_stream() {
       if (const tls::ClientHello* hello = stream_->hello()) facts_.sni = hello->raw_server_name;
       stream_->forget_handshake();
       start_http();
+    } else if (const auto* needs = std::get_if<tls::NeedsCredential>(&*event)) {
+      handshake_in_pool_ = fetch_credential(services_.handshakes, *stream_, *needs, pool_done());
     } else if (std::holds_alternative<tls::PeerClosed>(*event)) {
       if (http_) http_->end_of_input();
       break;
@@ -114,9 +110,26 @@ bool Web::read_stream() {
       return false;
     }
   }
+  if (auto operation = stream_->take_key_operation()) {
+    handshake_in_pool_ = use_key(services_.handshakes, *stream_, std::move(*operation), pool_done());
+    if (!handshake_in_pool_) return read_stream();  // it says why the handshake ends
+  }
   if (http_ || handshake_deadline_) return true;
   close();  // close_notify before the end of the handshake
   return false;
+}
+
+Later Web::pool_done() {
+  return [&directory = services_.directory, id = id_](const Completion& complete) {
+    if (Web* web = directory.find_web(id)) web->complete_handshake(complete);
+  };
+}
+
+void Web::complete_handshake(const Completion& complete) {
+  if (closing_) return;
+  handshake_in_pool_ = false;
+  complete(*stream_);
+  pump();
 }
 
 void Web::handle(const http::Request& request) {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/shared_view.h"
+#include "daemon/session/handshake.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/settings.h"
@@ -38,6 +39,7 @@ class WebDirectory {
 struct WebServices {
   uv::Loop& loop;
   uv::WorkPool& file_pool;
+  HandshakeServices& handshakes;
   View<RunSettings>& settings;
   View<TlsGeneration>& tls;
   Journal& journal;
@@ -65,6 +67,8 @@ class Web final : private uv::SocketHandler {
   void start_http();
   void pump();
   bool read_stream();
+  Later pool_done();
+  void complete_handshake(const Completion& complete);
   void handle(const http::Request& request);
   void look_for_challenge(const http::Request& request, const std::string& webroot);
   void challenge_read(const http::Request& request, const http::Response& response);
@@ -84,6 +88,7 @@ class Web final : private uv::SocketHandler {
   observe::HttpRecord facts_;
   uv::Timer timer_;
   bool closing_ = false;
+  bool handshake_in_pool_ = false;  // nothing is read meanwhile
   bool reading_file_ = false;   // the file pool has a challenge of ours in hand
   bool socket_closed_ = false;
 };

@@ -29,6 +29,9 @@ std::string status_text(const control::StatusReply& status) {
   line("workers", fmt::format("{}", status.workers));
   line("sessions", fmt::format("{} open, {} since the start", status.sessions, status.sessions_total));
   line("messages", fmt::format("{} taken since the start", status.messages_total));
+  if (status.key_queue_full != 0) {
+    line("handshakes", fmt::format("{} ended because too many waited for an RSA key", status.key_queue_full));
+  }
   line("certificates", fmt::format("{}, for {}", plural(status.certificates, "certificate", "certificates"),
                                    plural(status.names, "name", "names")));
   line("generation",

@@ -45,13 +45,17 @@ WorkPool::WorkPool(Options options) : state_(std::make_unique<State>(std::move(o
   }
 }
 
-WorkPool::~WorkPool() {
+WorkPool::~WorkPool() { stop(); }
+
+void WorkPool::stop() {
   {
     const std::lock_guard lock(state_->mutex);
     state_->stopping = true;
   }
   state_->changed.notify_all();
-  for (auto& thread : state_->threads) thread.join();
+  for (auto& thread : state_->threads) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
 bool WorkPool::submit(std::function<void()> work) {

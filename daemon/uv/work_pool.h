@@ -19,8 +19,10 @@ class WorkPool {
     int nice = 0;                   ///< raised for work that must not compete with the loops
   };
   explicit WorkPool(Options options);
-  /// Finishes the work in hand, drops what waits, joins.
   ~WorkPool();
+
+  /// Finishes the work in hand, drops what waits, joins; nothing is taken from then on. Not from one of its threads.
+  void stop();
 
   /// From any thread. False when the queue is full: the caller refuses or defers what it wanted.
   [[nodiscard]] bool submit(std::function<void()> work);

@@ -68,16 +68,24 @@ class IdentityHash {
 
 }  // namespace
 
-Chooser::Chooser(std::shared_ptr<const Snapshot> snapshot, std::string listener, std::string default_certificate,
-                 std::shared_ptr<const Snapshot> default_snapshot)
+Chooser::Chooser(std::shared_ptr<const Snapshot> snapshot, std::string realm, std::string default_certificate,
+                 std::shared_ptr<const Snapshot> default_snapshot, CredentialCache* cache)
     : snapshot_(std::move(snapshot)),
-      listener_(std::move(listener)),
+      realm_(std::move(realm)),
       default_certificate_(std::move(default_certificate)),
-      default_snapshot_(std::move(default_snapshot)) {}
+      default_snapshot_(std::move(default_snapshot)),
+      cache_(cache) {}
 
 tls::Choice Chooser::choose(const tls::ClientHello& hello) const noexcept {
-  Found found;
+  Found found;  // nothing: the default
   if (hello.server_name) found = snapshot_->find(*hello.server_name);
+  return choose(found, hello);
+}
+
+tls::Choice Chooser::choose_default(const tls::ClientHello& hello) const noexcept { return choose(Found(), hello); }
+
+tls::Choice Chooser::choose(const Found& named, const tls::ClientHello& hello) const noexcept {
+  Found found = named;
   CredentialRef credential = acceptable_of(found.entry, hello);
   if (credential == nullptr) {
     // Either there is no such name, or the client cannot verify the kind of key that it has: then any certificate that
@@ -91,11 +99,15 @@ tls::Choice Chooser::choose(const tls::ClientHello& hello) const noexcept {
   }
   if (credential == nullptr) return {};
   IdentityHash identity;
-  identity.add(listener_);
+  identity.add(realm_);
   identity.add(found.key);
   identity.add_leaf(found.entry->ecdsa);
   identity.add_leaf(found.entry->rsa);
-  return {*credential, found.match, identity.finish()};
+  std::shared_ptr<const tls::Credential> chosen = *credential;
+  if (chosen->deferred && cache_ != nullptr) {
+    if (auto whole = cache_->find(chosen)) chosen = std::move(whole);
+  }
+  return {std::move(chosen), found.match, identity.finish()};
 }
 
 }  // namespace postern::certs

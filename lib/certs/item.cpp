@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/text.h"
 #include "certs/pem.h"
 
 namespace postern::certs {
@@ -13,19 +14,63 @@ namespace postern::certs {
 namespace {
 
 constexpr std::size_t pem_octets_max = 1024 * 1024;
+constexpr std::size_t staple_octets_max = 64 * 1024;
+
+std::vector<std::string> staple_paths(const std::string& chain) {
+  const auto name = chain.rfind('/') + 1;  // npos + 1 is 0
+  const auto dot = chain.rfind('.');
+  const std::string stem = chain.substr(0, dot != std::string::npos && dot > name ? dot : chain.size());
+  std::vector<std::string> paths{stem + ".ocsp", chain + ".ocsp"};
+  if (chain.compare(name, std::string::npos, "fullchain.pem") == 0) paths.push_back(chain.substr(0, name) + "ocsp.der");
+  return paths;
+}
 
 Seen look_at(FileSource& files, const std::string& path) {
   const auto state = files.state(path);
   return state ? Seen{*state, {}} : Seen{std::nullopt, state.error().text};
 }
 
+/// Reads the files of an item again, for a deferred credential.
+class FilesAgain final : public tls::Deferred {
+ public:
+  FilesAgain(std::shared_ptr<FileSource> files, const Item& item) : files_(std::move(files)) {
+    item_.files = item.files;
+    item_.form = item.form;
+  }
+
+  Result<CredentialPtr> read(const tls::Credential& listed) const override {
+    const Reading reading = read_item(files_, item_, {});
+    const auto in_place_of_listed = [&](const CredentialPtr& fresh) {
+      const auto& leaf = fresh->leaf;
+      return leaf.key_kind == listed.leaf.key_kind && leaf.names == listed.leaf.names &&
+             leaf.wildcards == listed.leaf.wildcards;
+    };
+    const auto& all = reading.credentials;
+    auto found = std::find_if(all.begin(), all.end(), [&](const CredentialPtr& fresh) {
+      return fresh->leaf.fingerprint == listed.leaf.fingerprint;
+    });
+    // A renewal that the loader has not come to yet is as good.
+    if (found == all.end()) found = std::find_if(all.begin(), all.end(), in_place_of_listed);
+    if (found != all.end()) return *found;
+    if (!reading.problems.empty()) return fail_with({reading.problems.front().text});
+    return fail("{}: holds another certificate than when it was listed", listed.source);
+  }
+
+ private:
+  std::shared_ptr<FileSource> files_;
+  Item item_;
+};
+
 class ItemReader {
  public:
-  ItemReader(FileSource& files, const Item& item) : files_(files), item_(item) {}
+  ItemReader(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how)
+      : shared_files_(files), files_(*files), item_(item), how_(how) {}
 
   Reading read() {
     for (const auto& path : item_.files) reading_.seen.push_back(look_at(files_, path));
-    if (reading_.seen == item_.seen) return {};
+    find_staples();
+    const bool due = item_.read_again_at && *item_.read_again_at <= how_.now;
+    if (reading_.seen == item_.seen && !due) return {};
     reading_.changed = true;
     for (const auto& path : item_.files) {
       for (auto& folder : folders_of(files_, path)) {
@@ -35,16 +80,39 @@ class ItemReader {
     }
     if (!read_files()) return std::move(reading_);
     if (item_.form == Form::Pair) {
-      add(tls::make_credential(texts_[0], item_.files[0], texts_[1], item_.files[1]));
+      read_pair();
     } else {
       read_groups();
+    }
+    for (const auto& path : staples_) read_staple_file(path);
+    for (auto& credential : made_) {
+      if (credential->deferred) {
+        credential->chain.clear();
+        credential->staple.reset();
+      }
+      reading_.credentials.push_back(std::move(credential));
     }
     return std::move(reading_);
   }
 
  private:
+  using Made = std::shared_ptr<tls::Credential>;
+
+  void find_staples() {
+    const std::size_t chains = item_.form == Form::Pair ? 1 : item_.files.size();
+    for (std::size_t i = 0; i < chains; ++i) {
+      for (auto& path : staple_paths(item_.files[i])) {
+        if (!files_.exists(path)) continue;
+        reading_.seen.push_back(look_at(files_, path));
+        staples_.push_back(std::move(path));
+        break;
+      }
+    }
+  }
+
   bool read_files() {
     for (std::size_t i = 0; i < item_.files.size(); ++i) {
+      if (how_.load == Load::Lazy && item_.form == Form::Pair && i == 1) break;  // the key
       auto contents = files_.read(item_.files[i], pem_octets_max);
       ++reading_.files_read;
       if (!contents) {
@@ -58,6 +126,21 @@ class ItemReader {
     return true;
   }
 
+  std::shared_ptr<const tls::Deferred> deferred() {
+    if (!deferred_) deferred_ = std::make_shared<FilesAgain>(shared_files_, item_);
+    return deferred_;
+  }
+
+  void read_pair() {
+    if (how_.load == Load::Eager) {
+      add(tls::make_credential(texts_[0], item_.files[0], texts_[1], item_.files[1]));
+    } else if (!reading_.seen[1].state) {  // that much is known without reading the key
+      problem(Fault::Severity::Error, reading_.seen[1].error);
+    } else {
+      add(tls::make_deferred_credential(texts_[0], item_.files[0], deferred()));
+    }
+  }
+
   void read_groups() {
     const auto groups = pem_groups({texts_.begin(), texts_.end()});
     const std::string names = fmt::format("{}", fmt::join(item_.files, ", "));
@@ -69,16 +152,49 @@ class ItemReader {
         problem(severity, fmt::format("{}: holds a certificate without its private key", names));
       } else if (!group.has_certificate) {
         problem(severity, fmt::format("{}: holds a private key without its certificate", names));
-      } else {
+      } else if (how_.load == Load::Eager) {
         add(tls::make_credential(group.text, names, group.text, names));
+      } else {
+        add(tls::make_deferred_credential(group.text, names, deferred()));
       }
     }
   }
 
-  void add(Result<std::shared_ptr<tls::Credential>> credential) {
+  /// Gives the staple to the certificate that it is about.
+  void read_staple_file(const std::string& path) {
+    if (made_.empty()) return;  // there is enough to be said already
+    const auto contents = files_.read(path, staple_octets_max);
+    ++reading_.files_read;
+    if (!contents) return remark(contents.error().text);
+    for (const auto& credential : made_) {
+      const auto& chain = credential->chain;
+      auto staple = tls::read_staple(contents->bytes, path, chain[0].get(), chain.size() > 1 ? chain[1].get() : nullptr);
+      if (!staple) return remark(staple.error().text);
+      if (!*staple) continue;
+      judge_freshness(**staple, path);
+      credential->staple = std::move(*staple);  // whether it is fresh is asked again at each handshake
+      return;
+    }
+    remark(path + ": is an OCSP response for another certificate");
+  }
+
+  void judge_freshness(const tls::Staple& staple, const std::string& path) {
+    if (staple.is_fresh(how_.now)) return read_again_at(staple.next_update);
+    if (staple.next_update <= how_.now) {
+      return remark(fmt::format("{}: is stale: it was good until {}", path, rfc3339(staple.next_update)));
+    }
+    remark(fmt::format("{}: is not good before {}", path, rfc3339(staple.this_update)));
+    read_again_at(staple.this_update);
+  }
+
+  void read_again_at(WallTime when) {
+    reading_.read_again_at = std::min(when, reading_.read_again_at.value_or(when));
+  }
+
+  void add(Result<Made> credential) {
     if (credential) {
       (*credential)->key_files.assign(item_.files.begin() + (item_.form == Form::Pair ? 1 : 0), item_.files.end());
-      reading_.credentials.push_back(std::move(*credential));
+      made_.push_back(std::move(*credential));
     } else {
       problem(Fault::Severity::Error, credential.error().text);
     }
@@ -88,15 +204,27 @@ class ItemReader {
     reading_.problems.push_back({severity, item_.label, std::move(text)});
   }
 
+  void remark(std::string text) {
+    reading_.remarks.push_back(
+        {Fault::Severity::Warning, item_.label, std::move(text) + "; the certificate is served without it"});
+  }
+
+  const std::shared_ptr<FileSource>& shared_files_;
   FileSource& files_;
   const Item& item_;
+  const HowToRead& how_;
   Reading reading_;
   std::vector<std::string> texts_;
+  std::vector<std::string> staples_;
+  std::vector<Made> made_;
+  std::shared_ptr<const tls::Deferred> deferred_;
 };
 
 }  // namespace
 
-Reading read_item(FileSource& files, const Item& item) { return ItemReader(files, item).read(); }
+Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how) {
+  return ItemReader(files, item, how).read();
+}
 
 std::vector<std::string> folders_of(FileSource& files, const std::string& path) {
   const auto parent = [](const std::string& of) {
@@ -110,12 +238,13 @@ std::vector<std::string> folders_of(FileSource& files, const std::string& path) 
   return folders;
 }
 
-bool same_chain(const tls::Credential& a, const tls::Credential& b) {
+bool same_credential(const tls::Credential& a, const tls::Credential& b) {
   const auto octets = [](const bssl::UniquePtr<CRYPTO_BUFFER>& buffer) {
     return std::string_view(reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer.get())),
                             CRYPTO_BUFFER_len(buffer.get()));
   };
-  return std::equal(a.chain.begin(), a.chain.end(), b.chain.begin(), b.chain.end(),
+  return !a.deferred && !b.deferred && a.staple == b.staple &&
+         std::equal(a.chain.begin(), a.chain.end(), b.chain.begin(), b.chain.end(),
                     [&](const auto& x, const auto& y) { return octets(x) == octets(y); });
 }
 

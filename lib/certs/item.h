@@ -56,11 +56,13 @@ struct Item {
   std::optional<WallTime> missing_since;
 
   // What its files gave:
-  std::vector<Seen> seen;                ///< one for each file; empty before the first reading
+  std::vector<Seen> seen;                ///< one for each file, then for staples; empty before the first reading
+  std::optional<WallTime> read_again_at; ///< although no file changes: a staple begins or ceases to be fresh
   std::vector<std::string> folders;      ///< those of its files and of what they link to
   std::vector<CredentialPtr> good;       ///< the last that could be used
   std::vector<Fault> problems;           ///< with the files as they are now
   std::optional<WallTime> failing_since; ///< when there are problems: the load that saw the first
+  std::vector<Fault> remarks;            ///< what is wrong with staples: the certificate is served without
   std::vector<Fault> faults;             ///< all that is wrong with it, as reported
 };
 
@@ -70,16 +72,28 @@ struct Reading {
   std::vector<std::string> folders;
   std::vector<CredentialPtr> credentials;
   std::vector<Fault> problems;           ///< why there are none, or not all
+  std::vector<Fault> remarks;            ///< see Item
+  std::optional<WallTime> read_again_at;
   std::size_t files_read = 0;
 };
 
-/// Looks at the files of an item and reads them if one has changed. Does not touch the item.
-Reading read_item(FileSource& files, const Item& item);
+struct HowToRead {
+  Load load = Load::Eager;
+  WallTime now{};
+};
+
+/// Looks at the files of an item and reads them if one has changed. Does not touch the item. With Load::Lazy the
+/// credentials are deferred ones, which hold on to `files`.
+///
+/// An OCSP response is looked for beside each chain: NAME.ocsp for NAME.pem, NAME.crt and so on, or NAME.pem.ocsp
+/// (HAProxy), or ocsp.der beside fullchain.pem (dehydrated).
+Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how);
 
 /// The folders in which a change may concern the file: its own, and that of its target when it is a link.
 std::vector<std::string> folders_of(FileSource& files, const std::string& path);
 
-/// Whether two chains are the same octet for octet (then the keys are equal too, since they match the leaf).
-bool same_chain(const tls::Credential& a, const tls::Credential& b);
+/// Whether what is served is the same octet for octet: chain (then the keys are equal too, since they match the leaf) and
+/// staple. False where that is not known, because one of them is deferred.
+bool same_credential(const tls::Credential& a, const tls::Credential& b);
 
 }  // namespace postern::certs

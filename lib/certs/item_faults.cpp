@@ -88,6 +88,7 @@ void Loader::State::update_faults(Item& item) {
   for (const auto& problem : item.problems) {
     faults.push_back({problem.severity, problem.source, problem.text + meanwhile(item)});
   }
+  faults.insert(faults.end(), item.remarks.begin(), item.remarks.end());
   add_validity_faults(item, faults);
   add_coverage_faults(item, faults);
   for (const auto& fault : faults) {

@@ -24,6 +24,10 @@ void run_inline(Tasks& tasks) {
 LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor) {
   begin(at);
   auto look = inventory.look(settings, now);
+  if (settings.load != load_mode) {
+    load_mode = settings.load;
+    for (auto& [id, item] : inventory.items()) item.seen.clear();
+  }
   const bool other_names = settings.names != names_mode ||
                            (settings.names == Names::Declared && settings.declared != domain_names);
   if (other_names) {
@@ -118,7 +122,7 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
   for (std::size_t begin = 0; begin < jobs.size(); begin += items_a_task) {
     const std::size_t end = std::min(jobs.size(), begin + items_a_task);
     tasks.emplace_back([this, &jobs, begin, end] {
-      for (std::size_t i = begin; i < end; ++i) jobs[i].reading = read_item(*files, *jobs[i].item);
+      for (std::size_t i = begin; i < end; ++i) jobs[i].reading = read_item(files, *jobs[i].item, {load_mode, now});
     });
   }
   executor(tasks);
@@ -138,8 +142,10 @@ void Loader::State::take(ItemId id, Item& item, Reading reading) {
   } else if (!item.failing_since) {
     item.failing_since = now;
   }
+  item.remarks = std::move(reading.remarks);
+  item.read_again_at = reading.read_again_at;
   bool same = reading.credentials.size() == item.good.size();
-  for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_chain(*reading.credentials[i], *item.good[i]);
+  for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_credential(*reading.credentials[i], *item.good[i]);
   if (!reading.credentials.empty() && !same) {
     if (!item.problems.empty()) {
       // Some of several can be used: the others keep their last good one.
@@ -262,6 +268,7 @@ Loader::State::State(const State& other)
       ids(other.ids),
       inventory(other.inventory, *files, claims),
       bounds(other.bounds),
+      load_mode(other.load_mode),
       names_mode(other.names_mode),
       domain_names(other.domain_names),
       declared(other.declared),

@@ -46,6 +46,8 @@ class FileSource {
  public:
   virtual ~FileSource() = default;
   virtual Result<FileState> state(const std::string& path) = 0;
+  /// Like state(), for what need not be there: says no more than that.
+  virtual bool exists(const std::string& path) { return state(path).has_value(); }
   /// Regular files only, opened without blocking (a FIFO is an error, not a hang); at most 1 MiB for certificates and
   /// keys, `octets_max` otherwise.
   virtual Result<FileContents> read(const std::string& path, std::size_t octets_max) = 0;

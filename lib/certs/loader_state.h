@@ -51,12 +51,13 @@ struct Loader::State {
   void remake_ids();
   void collect_standing();
 
-  std::shared_ptr<FileSource> files;
+  std::shared_ptr<FileSource> files;  // deferred credentials hold on to it
   mutable ClaimTable claims;  // interning a name changes nothing that can be seen
   std::shared_ptr<const Snapshot::Index::Ids> ids;
   Inventory inventory;
   // When certificates begin or cease to be valid, so that their names are decided anew then.
   std::set<std::pair<WallTime, ItemId>> bounds;
+  Load load_mode = Load::Eager;
   // For Names::Declared: the names of domains and maps, and by parent, for wildcard certificates.
   Names names_mode = Names::All;
   std::vector<DnsName> domain_names;

@@ -138,6 +138,11 @@ class LocalFiles : public FileSource {
     return state_of(info);
   }
 
+  bool exists(const std::string& path) override {
+    struct stat info{};
+    return stat(path.c_str(), &info) == 0;
+  }
+
   Result<FileContents> read(const std::string& path, std::size_t octets_max) override {
     // Without O_NONBLOCK, opening a FIFO waits for a writer.
     const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));

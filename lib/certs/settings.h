@@ -1,6 +1,7 @@
 // Where certificates come from: `[[certificate]]` and `[certificates]`. config/ fills it.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,18 @@ enum class Names {
   Declared,  ///< only names that a map or a `[[domain]]` declares
 };
 
+enum class Load {
+  Eager,  ///< everything is read at once
+  Lazy,   ///< only the leaves are; chain and key at the first use
+};
+
 struct SourceSettings {
   std::vector<ExplicitCertificate> certificates;
   std::vector<std::string> maps;         ///< Postfix tls_server_sni_maps source files
   std::vector<std::string> directories;
   Names names = Names::All;
+  Load load = Load::Eager;
+  std::size_t cache = 10'000;            ///< certificates kept whole with Load::Lazy
   std::vector<DnsName> declared;         ///< MX names of the `[[domain]]`s, for Names::Declared
   unsigned max_loss = 10;                ///< percent of the names that a new map may lack; see loses_too_much()
 };

@@ -41,9 +41,13 @@ const std::vector<Key>& keys() {
       {"certificates.maps", "paths", "none", Reload, "Postfix tls_server_sni_maps source files"},
       {"certificates.names", "choice", "\"all\"", Reload, "all or declared"},
       {"certificates.max_loss", "integer", "10", Reload, "percent of the names that a reload may lose by itself"},
+      {"certificates.load", "choice", "\"eager\"", Reload, "when chains and keys are read: eager or lazy"},
+      {"certificates.cache", "integer", "10000", Reload, "certificates kept in memory with load = \"lazy\""},
 
       {"tls.min_version", "choice", "\"1.2\"", Reload, "oldest TLS version taken"},
       {"tls.tickets", "integer", "1", Reload, "TLS 1.3 session tickets a handshake"},
+      {"tls.ticket_lifetime", "duration", "\"12h\"", Reload, "how long a ticket is good, and a ticket key seals"},
+      {"tls.ticket_key_file", "path", "none", Reload, "ticket keys that several machines share"},
 
       {"smtp.smuggling", "choice", "\"reject\"", Reload, "messages with bare CR, LF or NUL: reject or normalize"},
       {"smtp.smuggling_exempt", "networks", "none", Reload, "clients whose messages are always normalized"},

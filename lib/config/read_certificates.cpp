@@ -49,12 +49,19 @@ void read_certificates(const Section& root, RunConfig& run) {
     sources.maps = section->paths("maps");
     section->integer("max_loss", sources.max_loss, {0u, 100u});
     section->choice("names", sources.names, {{"all", certs::Names::All}, {"declared", certs::Names::Declared}});
+    section->choice("load", sources.load, {{"eager", certs::Load::Eager}, {"lazy", certs::Load::Lazy}});
+    section->integer("cache", sources.cache, {std::size_t{1}, std::size_t{1'000'000}});
   }
   if (const auto section = root.table("tls")) {
     using tls::Version;
     section->choice("min_version", run.tls.min_version,
                     {{"1.0", Version::Tls10}, {"1.1", Version::Tls11}, {"1.2", Version::Tls12}, {"1.3", Version::Tls13}});
     section->integer("tickets", run.tls.tickets, {0u, 4u});
+    Duration lifetime = run.tls.ticket_lifetime;
+    // RFC 8446 section 4.6.1: at most seven days.
+    section->duration("ticket_lifetime", lifetime, {std::chrono::minutes(1), std::chrono::days(7)});
+    run.tls.ticket_lifetime = std::chrono::duration_cast<std::chrono::seconds>(lifetime);
+    section->path("ticket_key_file", run.tls.ticket_key_file);
   }
 }
 

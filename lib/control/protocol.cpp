@@ -60,6 +60,7 @@ void fields(Is<StatusReply> auto& status, Visitor&& field) {
   field("sessions", status.sessions);
   field("sessions_total", status.sessions_total);
   field("messages_total", status.messages_total);
+  field("key_queue_full", status.key_queue_full);
   field("names", status.names);
   field("certificates", status.certificates);
   field("map_version", status.map_version);

@@ -91,6 +91,7 @@ struct StatusReply {
   std::uint64_t sessions = 0;           ///< open now
   std::uint64_t sessions_total = 0;
   std::uint64_t messages_total = 0;     ///< answered 250
+  std::uint64_t key_queue_full = 0;     ///< handshakes that ended because too many waited for an RSA key
   std::uint64_t names = 0;
   std::uint64_t certificates = 0;
   std::uint64_t map_version = 0;

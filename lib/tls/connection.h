@@ -18,7 +18,11 @@ struct ServerHandshake {
   std::shared_ptr<const CredentialSource> source;
   ClientHelloReader reader;
   std::optional<ClientHello> hello;
+  WallTime now{};  // for staples
   Choice choice;
+  // The credential of the choice is a deferred one, and was asked for; `credential_failure`: why it did not come.
+  bool wants_credential = false;
+  std::string credential_failure;
   // A private-key operation outside: what waits to be taken, and what came back.
   std::optional<KeyOperation> key_operation;
   std::optional<std::string> key_outcome;

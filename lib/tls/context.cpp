@@ -93,6 +93,12 @@ ssl_private_key_result_t complete_outside(SSL* ssl, std::uint8_t* out, std::size
 
 constexpr SSL_PRIVATE_KEY_METHOD outside_method{sign_outside, decrypt_outside, complete_outside};
 
+bool apply_staple(SSL* ssl, const Credential& credential, WallTime now) {
+  if (!credential.staple || !credential.staple->is_fresh(now)) return true;
+  const std::string& der = credential.staple->der;
+  return SSL_set_ocsp_response(ssl, reinterpret_cast<const std::uint8_t*>(der.data()), der.size()) == 1;
+}
+
 /// As BoringSSL wants it: leaf first, borrowed.
 std::vector<CRYPTO_BUFFER*> chain_of(const Credential& credential) {
   std::vector<CRYPTO_BUFFER*> chain;
@@ -109,6 +115,7 @@ bool apply(SSL* ssl, const Connection& connection) {
                        connection.context->settings().rsa_keys == RsaKeys::Outside;
   return SSL_set_chain_and_key(ssl, chain.data(), chain.size(), outside ? nullptr : credential.key.get(),
                                outside ? &outside_method : nullptr) == 1 &&
+         apply_staple(ssl, credential, connection.server->now) &&
          // A ticket is good only for the identity that it was issued under.
          SSL_set_session_id_context(ssl, choice.identity.data(), choice.identity.size()) == 1;
 }
@@ -125,10 +132,18 @@ ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO* client_hello
     connection.refusal = "the ClientHello cannot be read";
     return ssl_select_cert_error;
   }
-  handshake.choice = handshake.source->choose(*handshake.hello);
+  // Called again once a deferred credential has come, which stands in the choice then.
+  if (!handshake.wants_credential) handshake.choice = handshake.source->choose(*handshake.hello);
+  handshake.wants_credential = false;
   if (!handshake.choice.credential) {
-    connection.refusal = "there is no certificate to serve, neither for the name asked for nor a default";
+    connection.refusal = handshake.credential_failure.empty()
+                             ? "there is no certificate to serve, neither for the name asked for nor a default"
+                             : handshake.credential_failure;
     return ssl_select_cert_error;
+  }
+  if (handshake.choice.credential->deferred) {
+    handshake.wants_credential = true;
+    return ssl_select_cert_retry;
   }
   return apply(client_hello->ssl, connection) ? ssl_select_cert_success : ssl_select_cert_error;
 }

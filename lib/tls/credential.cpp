@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "tls/certificate_der.h"
 #include "tls/errors.h"
 #include "tls/pem.h"
 
@@ -20,32 +21,7 @@ CRYPTO_BUFFER_POOL* certificate_pool() {
   return pool;
 }
 
-std::string_view bytes_of(const CBS& cbs) { return {reinterpret_cast<const char*>(CBS_data(&cbs)), CBS_len(&cbs)}; }
-
-/// The distinguished names of a certificate, DER, pointing into it.
-struct Naming {
-  std::string_view issuer;
-  std::string_view subject;
-};
-
-/// Walks TBSCertificate (RFC 5280 section 4.1) as far as the subject: much cheaper than a whole X509 object.
-std::optional<Naming> naming_of(const CRYPTO_BUFFER* certificate) {
-  CBS der, outer, tbs, issuer, subject;
-  CRYPTO_BUFFER_init_CBS(certificate, &der);
-  if (!CBS_get_asn1(&der, &outer, CBS_ASN1_SEQUENCE) || CBS_len(&der) != 0 ||
-      !CBS_get_asn1(&outer, &tbs, CBS_ASN1_SEQUENCE) ||
-      !CBS_get_optional_asn1(&tbs, nullptr, nullptr, CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 0) ||
-      !CBS_get_asn1(&tbs, nullptr, CBS_ASN1_INTEGER) ||            // serialNumber
-      !CBS_get_asn1(&tbs, nullptr, CBS_ASN1_SEQUENCE) ||           // signature
-      !CBS_get_asn1_element(&tbs, &issuer, CBS_ASN1_SEQUENCE) ||
-      !CBS_get_asn1(&tbs, nullptr, CBS_ASN1_SEQUENCE) ||           // validity
-      !CBS_get_asn1_element(&tbs, &subject, CBS_ASN1_SEQUENCE)) {
-    return std::nullopt;
-  }
-  return Naming{bytes_of(issuer), bytes_of(subject)};
-}
-
-bool is_linked(const std::vector<Naming>& naming) {
+bool is_linked(const std::vector<CertificateParts>& naming) {
   for (std::size_t i = 1; i < naming.size(); ++i) {
     if (naming[i - 1].issuer != naming[i].subject) return false;
   }
@@ -54,7 +30,7 @@ bool is_linked(const std::vector<Naming>& naming) {
 
 /// Indices of a chain in sending order: the leaf is the first certificate that issued no other one of the file, then
 /// follows each one's issuer; what belongs to no link stays behind, in its old order.
-std::vector<std::size_t> sending_order(const std::vector<Naming>& naming) {
+std::vector<std::size_t> sending_order(const std::vector<CertificateParts>& naming) {
   const auto issued_another = [&naming](std::size_t candidate) {
     for (std::size_t i = 0; i < naming.size(); ++i) {
       if (naming[i].issuer == naming[candidate].subject && naming[i].subject != naming[candidate].subject) return true;
@@ -86,14 +62,14 @@ Result<ReadChain> read_chain(std::string_view pem, std::string_view source) {
   const auto blocks = read_pem(pem, source);
   if (!blocks) return fail_with(blocks.error());
   ReadChain read;
-  std::vector<Naming> naming;
+  std::vector<CertificateParts> naming;
   for (const PemBlock& block : *blocks) {
     if (block.label != "CERTIFICATE" && block.label != "X509 CERTIFICATE") continue;
     const auto der = decode_pem(block, source);
     if (!der) return fail_with(der.error());
     bssl::UniquePtr<CRYPTO_BUFFER> buffer(
         CRYPTO_BUFFER_new(reinterpret_cast<const std::uint8_t*>(der->data()), der->size(), certificate_pool()));
-    const auto names = naming_of(buffer.get());
+    const auto names = parts_of(buffer.get());
     if (!names) return fail("{}:{}: the certificate is damaged: it is not an X.509 structure", source, block.line);
     const bool known = std::any_of(read.chain.begin(), read.chain.end(),
                                    [&](const auto& other) { return other.get() == buffer.get(); });
@@ -284,6 +260,15 @@ Result<bssl::UniquePtr<EVP_PKEY>> read_key(std::string_view pem, std::string_vie
   return key;
 }
 
+std::shared_ptr<Credential> assemble(ReadChain read, LeafFacts leaf, std::string_view source_chain) {
+  auto credential = std::make_shared<Credential>();
+  credential->chain = std::move(read.chain);
+  credential->leaf = std::move(leaf);
+  credential->source = source_chain;
+  credential->notes = std::move(read.notes);
+  return credential;
+}
+
 std::string first_name_of(const LeafFacts& leaf) {
   if (!leaf.names.empty()) return leaf.names.front().text();
   if (!leaf.wildcards.empty()) return "*." + leaf.wildcards.front().text();
@@ -320,12 +305,15 @@ bool LeafFacts::covers(const DnsName& name) const {
                      [parent](const DnsName& wildcard) { return wildcard.text() == parent; });
 }
 
-Result<LeafFacts> read_leaf(std::string_view chain_pem, std::string_view source_chain) {
-  const auto read = read_chain(chain_pem, source_chain);
+Result<std::shared_ptr<Credential>> make_deferred_credential(std::string_view chain_pem, std::string_view source_chain,
+                                                             std::shared_ptr<const Deferred> deferred) {
+  auto read = read_chain(chain_pem, source_chain);
   if (!read) return fail_with(read.error());
   auto leaf = read_leaf_certificate(read->chain.front().get(), source_chain);
   if (!leaf) return fail_with(leaf.error());
-  return std::move(leaf->facts);
+  auto credential = assemble(std::move(*read), std::move(leaf->facts), source_chain);
+  credential->deferred = std::move(deferred);
+  return credential;
 }
 
 Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
@@ -342,12 +330,8 @@ Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, 
     return fail("{}: the key does not match the certificate of {} in {}", source_key, first_name_of(leaf->facts),
                 source_chain);
   }
-  auto credential = std::make_shared<Credential>();
-  credential->chain = std::move(read->chain);
+  auto credential = assemble(std::move(*read), std::move(leaf->facts), source_chain);
   credential->key = std::move(*key);
-  credential->leaf = std::move(leaf->facts);
-  credential->source = source_chain;
-  credential->notes = std::move(read->notes);
   return credential;
 }
 

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "tls/client_hello.h"
 #include "tls/compat.h"
+#include "tls/staple.h"
 
 namespace postern::tls {
 
@@ -39,6 +40,16 @@ struct LeafFacts {
   friend bool operator==(const LeafFacts&, const LeafFacts&) = default;
 };
 
+struct Credential;
+
+/// Where the rest of a credential is that was listed without its chain and key (lazy loading).
+class Deferred {
+ public:
+  virtual ~Deferred() = default;
+  /// Blocking; from any thread. The whole credential whose facts `listed` has, or that has taken its place since.
+  virtual Result<std::shared_ptr<const Credential>> read(const Credential& listed) const = 0;
+};
+
 /// Immutable and shared between threads. The chain stands leaf first; buffers of shared intermediates are one object
 /// (CRYPTO_BUFFER_POOL).
 struct Credential {
@@ -47,6 +58,9 @@ struct Credential {
   LeafFacts leaf;
   std::string source;  ///< the file it came from, for people
   std::vector<std::string> key_files;  ///< of which one holds the key, if it came from files
+  std::optional<Staple> staple;  ///< sent with the leaf as long as it is fresh
+  /// Set: only the facts are here, chain and key have to be read before the first use.
+  std::shared_ptr<const Deferred> deferred;
   /// What was wrong with the files but could be repaired, one sentence each, for the operator.
   std::vector<std::string> notes;
 };
@@ -57,9 +71,10 @@ struct Credential {
 Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
                                                     std::string_view key_pem, std::string_view source_key);
 
-/// The facts of the leaf that make_credential() would serve from this text, without looking for a key: for those that
-/// have to know the names of many certificates and use few of them.
-Result<LeafFacts> read_leaf(std::string_view chain_pem, std::string_view source_chain);
+/// What make_credential() would make of this text, but without its key: for those that have to know the names of many
+/// certificates and use few of them. They drop the chain once they have looked at it.
+Result<std::shared_ptr<Credential>> make_deferred_credential(std::string_view chain_pem, std::string_view source_chain,
+                                                             std::shared_ptr<const Deferred> deferred);
 
 /// How a credential was found.
 enum class Match : std::uint8_t { Exact, Wildcard, Parent, Default };
@@ -68,7 +83,7 @@ std::string_view to_string(Match match);
 struct Choice {
   std::shared_ptr<const Credential> credential;  ///< null: there is nothing to serve (the handshake fails)
   Match match = Match::Default;
-  /// What tickets are bound to: listener, matched entry and the leaf digests (DESIGN section 7).
+  /// What tickets are bound to: protocol, matched entry and the leaf digests.
   Digest identity{};
 };
 
@@ -77,6 +92,8 @@ class CredentialSource {
  public:
   virtual ~CredentialSource() = default;
   virtual Choice choose(const ClientHello& hello) const noexcept = 0;
+  /// What to serve when the chosen credential, a deferred one, cannot be read.
+  virtual Choice choose_default(const ClientHello& /*hello*/) const noexcept { return {}; }
 };
 
 }  // namespace postern::tls

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace postern::tls {
 
@@ -18,6 +19,7 @@ struct TlsSettings {
   Version min_version = Version::Tls12;
   unsigned tickets = 1;  ///< TLS 1.3 tickets a handshake; 0 for none
   std::chrono::seconds ticket_lifetime = std::chrono::hours(12);  ///< TLS 1.3 allows 7 days at most
+  std::string ticket_key_file = {};  ///< path; empty: random keys of this process alone
   RsaKeys rsa_keys = RsaKeys::Inline;
 };
 

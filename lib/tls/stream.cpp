@@ -141,6 +141,20 @@ class TlsStream final : public Stream {
     connection_.server->key_outcome = outcome ? std::move(*outcome) : std::string();
   }
 
+  void provide_credential(Result<std::shared_ptr<const Credential>> credential) override {
+    if (phase_ != Phase::Handshake || !needs_credential_) return;
+    needs_credential_ = false;
+    ServerHandshake& handshake = *connection_.server;
+    if (credential) {
+      handshake.choice.credential = std::move(*credential);
+    } else {
+      const auto failed = std::exchange(handshake.choice, handshake.source->choose_default(*handshake.hello));
+      handshake.credential_failure = std::move(credential.error().text);
+      // The default is what could not be read.
+      if (failed.match == Match::Default) handshake.choice.credential = nullptr;
+    }
+  }
+
   bool established() const override { return established_; }
   const HandshakeFacts& facts() const override { return facts_; }
 
@@ -184,8 +198,15 @@ class TlsStream final : public Stream {
   }
 
   std::optional<StreamEvent> continue_handshake() {
+    if (needs_credential_) return std::nullopt;
     const int result = SSL_do_handshake(ssl_.get());
-    if (result != 1) return ended(SSL_get_error(ssl_.get(), result));
+    if (result != 1) {
+      const int error = SSL_get_error(ssl_.get(), result);
+      if (error != SSL_ERROR_PENDING_CERTIFICATE) return ended(error);
+      drain_errors();
+      needs_credential_ = true;
+      return NeedsCredential{connection_.server->choice.credential};
+    }
     drain_errors();
     facts_ = facts_of(ssl_.get());
     established_ = true;
@@ -240,6 +261,7 @@ class TlsStream final : public Stream {
   std::unique_ptr<char[]> plaintext_;
   HandshakeFacts facts_;
   Phase phase_ = Phase::Handshake;
+  bool needs_credential_ = false;
   bool established_ = false;
   bool closed_ = false;
 };
@@ -247,12 +269,13 @@ class TlsStream final : public Stream {
 }  // namespace
 
 std::unique_ptr<Stream> Stream::server(std::shared_ptr<const ServerContext> context,
-                                       std::shared_ptr<const CredentialSource> source) {
+                                       std::shared_ptr<const CredentialSource> source, WallTime now) {
   Connection connection;
   connection.server = std::make_unique<ServerHandshake>();
   SSL_CTX* const raw = context->get();
   connection.context = std::move(context);
   connection.server->source = std::move(source);
+  connection.server->now = now;
   return std::make_unique<TlsStream>(raw, std::move(connection));
 }
 

@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "base/dns_name.h"
+#include "base/instant.h"
 #include "tls/context.h"
 #include "tls/credential.h"
 #include "tls/key_operation.h"
@@ -50,13 +51,19 @@ struct TlsFailed {
   bool during_handshake = false;
 };
 
-using StreamEvent = std::variant<Established, Plaintext, PeerClosed, TlsFailed>;
+/// The chosen credential is a deferred one: next() says nothing more until provide_credential().
+struct NeedsCredential {
+  std::shared_ptr<const Credential> listed;
+};
+
+using StreamEvent = std::variant<Established, Plaintext, PeerClosed, TlsFailed, NeedsCredential>;
 
 class Stream {
  public:
-  /// `source` is asked once the ClientHello is there and must outlive the handshake (it is held).
+  /// `source` is asked once the ClientHello is there and must outlive the handshake (it is held). `now` decides whether
+  /// a staple is fresh; without it nothing is stapled.
   static std::unique_ptr<Stream> server(std::shared_ptr<const ServerContext> context,
-                                        std::shared_ptr<const CredentialSource> source);
+                                        std::shared_ptr<const CredentialSource> source, WallTime now = {});
 
   /// `name` goes into SNI and is verified against the certificate when the context verifies.
   static std::unique_ptr<Stream> client(std::shared_ptr<const ClientContext> context, std::optional<DnsName> name);
@@ -75,6 +82,10 @@ class Stream {
   virtual std::optional<KeyOperation> take_key_operation() = 0;
   /// Gives back the outcome; then next() goes on. Harmless when the connection has broken meanwhile.
   virtual void complete_key_operation(Result<std::string> outcome) = 0;
+
+  /// The answer to NeedsCredential; then next() goes on. Where it failed, the source's default is served instead.
+  /// Harmless when the connection has broken meanwhile.
+  virtual void provide_credential(Result<std::shared_ptr<const Credential>> credential) = 0;
 
   virtual bool established() const = 0;
   virtual const HandshakeFacts& facts() const = 0;

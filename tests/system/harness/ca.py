@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 import ssl
+import tempfile
 
 from .processes import run, tool
 
@@ -86,6 +87,21 @@ class Authority:
                      f"extendedKeyUsage={usage}\nsubjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n"
         self._sign(key, f"/CN={names[0]}", extensions, self._intermediate, self._intermediate_key, certificate, days)
         return Leaf(tuple(names), kind, certificate.read_bytes() + self._intermediate.read_bytes(), key.read_bytes())
+
+    def ocsp(self, leaf, status="V"):
+        """An OCSP response of the issuer about a leaf, DER, good for three days; `status` "R": revoked."""
+        with tempfile.TemporaryDirectory() as scratch:
+            scratch = pathlib.Path(scratch)
+            (scratch / "leaf.pem").write_bytes(leaf.chain)
+            serial = self._openssl("x509", "-in", scratch / "leaf.pem", "-noout", "-serial").stdout.strip().split("=")[1]
+            revoked = "250101000000Z" if status == "R" else ""
+            (scratch / "index").write_text(f"{status}\t490101000000Z\t{revoked}\t{serial}\tunknown\t/CN=leaf\n")
+            self._openssl("ocsp", "-issuer", self._intermediate, "-cert", scratch / "leaf.pem", "-no_nonce", "-reqout",
+                          scratch / "request")
+            self._openssl("ocsp", "-index", scratch / "index", "-CA", self._intermediate, "-rsigner", self._intermediate,
+                          "-rkey", self._intermediate_key, "-reqin", scratch / "request", "-respout",
+                          scratch / "response", "-ndays", 3)
+            return (scratch / "response").read_bytes()
 
     def _openssl(self, *arguments):
         result = run([tool("openssl"), *arguments])

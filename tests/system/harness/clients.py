@@ -44,6 +44,30 @@ def openssl(host, port, name=None, *, root=None, starttls=True, arguments=()):
     return Handshake(_leaf_in(result.stdout), "Verify return code: 0 (ok)" in output and bool(root), output)
 
 
+@dataclasses.dataclass
+class Resumption:
+    """What a client said of a handshake for which it may have had a session."""
+
+    reused: bool
+    fingerprint: str      # of the certificate; that of the session when it was reused
+    output: str
+
+
+def openssl_session(host, port, name=None, *, session, arguments=()):
+    """`openssl s_client` with a session file: offers what is in it, and replaces it with what the server gives."""
+    session = pathlib.Path(session)
+    argv = [tool("openssl"), "s_client", "-connect", f"{host}:{port}", "-showcerts", "-starttls", "smtp", "-ign_eof",
+            "-crlf", "-sess_out", session]
+    argv += ["-servername", name] if name is not None else ["-noservername"]
+    argv += ["-sess_in", session] if session.exists() else []
+    # TLS 1.3 tickets come with the answer to EHLO.
+    result = run([*argv, *arguments], stdin=b"EHLO client.example.test\nQUIT\n")
+    output = result.stdout + result.stderr
+    found = re.search(r"^(New|Reused), ", output, re.MULTILINE)
+    assert found and "\n250" in output, output
+    return Resumption(found.group(1) == "Reused", _leaf_in(result.stdout), output)
+
+
 def gnutls(host, port, name=None, *, root=None, starttls=True, priority=None):
     """`gnutls-cli`, which says EHLO and STARTTLS by itself; `name` None sends no SNI."""
     with tempfile.TemporaryDirectory() as folder:

@@ -160,3 +160,25 @@ TEST_CASE("handshakes choose while the loader publishes") {
   CHECK(wrong == 0);
   CHECK(publisher.current()->name_count() == 22);
 }
+
+TEST_CASE("a deferred credential is given as it is listed, and whole once it is in the cache", "[lazy]") {
+  World world;
+  world.settings.load = Load::Lazy;
+  const auto snapshot = world.loader.load(world.settings, test::test_now()).snapshot;
+  CredentialCache cache(10);
+  const Chooser chooser(snapshot, "smtp", "default.example", snapshot, &cache);
+  const auto listed = chooser.choose(hello("both.example"));
+  REQUIRE(listed.credential);
+  CHECK(listed.credential->deferred);
+  CHECK(listed.credential->source == "/c/both-ec.pem");
+  cache.fetch(listed.credential);
+  const auto whole = chooser.choose(hello("both.example"));
+  CHECK_FALSE(whole.credential->deferred);
+  CHECK(whole.credential->key);
+  CHECK(whole.identity == listed.identity);
+  CHECK(whole.identity == world.choose(hello("both.example")).identity);
+
+  const auto fallback = chooser.choose_default(hello("both.example"));
+  CHECK(fallback.credential->source == "/c/default.pem");
+  CHECK(fallback.match == Match::Default);
+}

@@ -664,3 +664,21 @@ TEST_CASE("rows and reasons") {
   CHECK(nobody.key.empty());
   CHECK(nobody.steps.size() == 4);
 }
+
+TEST_CASE("lazy and eager loading, one after the other", "[lazy]") {
+  Bench bench;
+  bench.settings.directories = {"/live"};
+  bench.settings.load = Load::Lazy;
+  bench.files.put_pair("/live/a", issue({"a.example"}));
+  const auto entry = [&] { return bench.last.snapshot->find(*DnsName::parse("a.example")).entry; };
+  bench.load();
+  REQUIRE(entry());
+  CHECK(entry()->ecdsa->deferred);
+  CHECK_FALSE(bench.load(second).anything_changed);
+  bench.files.put_pair("/live/a", issue({"a.example"}));
+  CHECK(bench.load(second).changes.renewed == Strings{"a.example"});
+  bench.settings.load = Load::Eager;
+  CHECK(bench.load(second).changes.renewed.empty());
+  CHECK(bench.last.anything_changed);
+  CHECK(entry()->ecdsa->key);
+}

@@ -10,7 +10,8 @@ TEST_CASE("certificates and where they are looked for") {
                                        "[[certificate]]\nchain = \"chain.pem\"\nkey = \"../key.pem\"\n"
                                        "names = [\"mx.example\", \"*.example\"]\n"
                                        "[certificates]\ndirectories = [\"/live\", \"certs\"]\nmaps = \"sni.map\"\n"
-                                       "names = \"declared\"\n[tls]\nmin_version = \"1.3\"\ntickets = 0\n";
+                                       "names = \"declared\"\nload = \"lazy\"\ncache = 7\n[tls]\nmin_version = \"1.3\"\ntickets = 0\n"
+                                       "ticket_lifetime = \"2h\"\nticket_key_file = \"tickets\"\n";
   const Parsed parsed = from_toml("/etc/postern/p.toml", world.environment());
   INFO(rendered(parsed));
   REQUIRE(parsed.config);
@@ -28,8 +29,12 @@ TEST_CASE("certificates and where they are looked for") {
   CHECK(sources.directories == std::vector<std::string>{"/live", "/etc/postern/certs"});
   CHECK(sources.maps == std::vector<std::string>{"/etc/postern/sni.map"});
   CHECK(sources.names == certs::Names::Declared);
+  CHECK(sources.load == certs::Load::Lazy);
+  CHECK(sources.cache == 7);
   CHECK(parsed.config->run.tls.min_version == tls::Version::Tls13);
   CHECK(parsed.config->run.tls.tickets == 0);
+  CHECK(parsed.config->run.tls.ticket_lifetime == std::chrono::hours(2));
+  CHECK(parsed.config->run.tls.ticket_key_file == "/etc/postern/tickets");
 }
 
 TEST_CASE("wrong certificates") {
@@ -42,9 +47,10 @@ TEST_CASE("wrong certificates") {
         "\"x.*.example\"\n"
         "p.toml:17:32: certificate.names: expected host names such as \"mx.example.net\" or \"*.example.net\", found "
         "\"*.\"\n");
-  CHECK(complaints_after("[tls]\nmin_version = 1.2\ntickets = -1\n") ==
+  CHECK(complaints_after("[tls]\nmin_version = 1.2\ntickets = -1\nticket_lifetime = \"8d\"\n") ==
         "p.toml:16:15: tls.min_version: expected \"1.0\" or \"1.1\" or \"1.2\" or \"1.3\", found 1.2\n"
-        "p.toml:17:11: tls.tickets: expected an integer from 0 to 4, found -1\n");
+        "p.toml:17:11: tls.tickets: expected an integer from 0 to 4, found -1\n"
+        "p.toml:18:19: tls.ticket_lifetime: expected a duration from \"1m\" to \"7d\", found \"8d\"\n");
 }
 
 TEST_CASE("TLS needs a source of certificates") {

@@ -21,6 +21,7 @@ StatusReply full_status() {
   status.workers = 3;
   status.sessions = 4;
   status.sessions_total = 5;
+  status.key_queue_full = 2;
   status.messages_total = 6;
   status.names = 7;
   status.certificates = 8;
@@ -63,7 +64,8 @@ TEST_CASE("a status reply comes back as it went, key by key") {
   const std::string line = to_json(Reply(full_status()));
   CHECK(line ==
         R"({"reply":"status","version":"0.1.0","pid":1,"uptime_seconds":2,"workers":3,"sessions":4,)"
-        R"("sessions_total":5,"messages_total":6,"names":7,"certificates":8,"map_version":9,"pinned_version":0,"held_back":"",)"
+        R"("sessions_total":5,"messages_total":6,"key_queue_full":2,"names":7,"certificates":8,"map_version":9,)"
+        R"("pinned_version":0,"held_back":"",)"
         R"("config_generation":18446744073709551615,"faults":["a fault","another \"fault\"\n"],)"
         R"("listeners":[{"address":"[::]:25","tls":"starttls"}],"backends":[{"name":"store",)"
         R"("target":"unix:/run/lmtp","connections":1,"idle":2,"waiting":4,"up":false,"failures":3,)"

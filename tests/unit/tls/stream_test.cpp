@@ -363,3 +363,91 @@ TEST_CASE("a client that ends with a half-open handshake gets no event", "[strea
   CHECK_FALSE(heard.failed);
   CHECK_FALSE(heard.established);
 }
+
+namespace {
+
+/// Lists credentials without their keys: "a.example" and a default.
+class DeferredSource : public CredentialSource {
+ public:
+  Choice choose(const ClientHello& hello) const noexcept override {
+    if (!hello.server_name) return choose_default(hello);
+    return {named, Match::Exact, {}};
+  }
+  Choice choose_default(const ClientHello&) const noexcept override { return {fallback, Match::Default, {}}; }
+
+  static std::shared_ptr<const Credential> listed() {
+    class Nothing : public Deferred {
+      Result<std::shared_ptr<const Credential>> read(const Credential&) const override { return fail("nothing"); }
+    };
+    auto made = std::make_shared<Credential>();
+    made->deferred = std::make_shared<Nothing>();
+    return made;
+  }
+  std::shared_ptr<const Credential> named = listed(), fallback = default_credential();
+};
+
+struct Suspended {
+  explicit Suspended(std::shared_ptr<DeferredSource> source, const std::string& asked = "a.example")
+      : server(Stream::server(server_context(), std::move(source))) {
+    if (!asked.empty()) client.set_server_name(asked);
+    client.handshake();
+    server->receive(client.take_output());
+  }
+  std::shared_ptr<const Credential> wanted() {
+    const auto event = server->next();
+    const auto* needs = event ? std::get_if<NeedsCredential>(&*event) : nullptr;
+    return needs == nullptr ? nullptr : needs->listed;
+  }
+  PlainClient client;
+  std::unique_ptr<Stream> server;
+};
+
+}  // namespace
+
+TEST_CASE("a handshake waits for a deferred credential", "[stream][lazy]") {
+  const auto source = std::make_shared<DeferredSource>();
+  Suspended handshake(source);
+  CHECK(handshake.wanted() == source->named);
+  CHECK_FALSE(handshake.server->next());
+  handshake.server->receive("");
+  CHECK_FALSE(handshake.server->next());
+  const auto whole = ca().issue({.names = {"a.example"}}).credential();
+  handshake.server->provide_credential(whole);
+  Heard heard;
+  heard.take_events(*handshake.server);
+  pump(handshake.client, *handshake.server, heard);
+  CHECK(heard.established);
+  CHECK(handshake.client.server_leaf() == whole->leaf.fingerprint);
+  CHECK(handshake.server->choice().match == Match::Exact);
+}
+
+TEST_CASE("the default is served for a credential that cannot be read", "[stream][lazy]") {
+  const auto source = std::make_shared<DeferredSource>();
+  Suspended handshake(source);
+  REQUIRE(handshake.wanted());
+  handshake.server->provide_credential(fail("/a.key: does not exist"));
+  Heard heard;
+  heard.take_events(*handshake.server);
+  pump(handshake.client, *handshake.server, heard);
+  CHECK(heard.established);
+  CHECK(handshake.client.server_leaf() == default_credential()->leaf.fingerprint);
+  CHECK(handshake.server->choice().match == Match::Default);
+}
+
+TEST_CASE("a default that is deferred itself, and cannot be read either", "[stream][lazy]") {
+  const auto source = std::make_shared<DeferredSource>();
+  source->fallback = DeferredSource::listed();
+  const auto asked = GENERATE(std::string("a.example"), std::string());
+  Suspended handshake(source, asked);
+  if (!asked.empty()) {
+    CHECK(handshake.wanted() == source->named);
+    handshake.server->provide_credential(fail("/a.key: does not exist"));
+  }
+  CHECK(handshake.wanted() == source->fallback);
+  handshake.server->provide_credential(fail("/default.key: does not exist"));
+  Heard heard;
+  heard.take_events(*handshake.server);
+  REQUIRE(heard.failed);
+  CHECK(heard.failed->reason == "/default.key: does not exist");
+  handshake.server->provide_credential(fail("late"));
+}
