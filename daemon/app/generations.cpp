@@ -32,6 +32,7 @@ session::ListenerSettings listener_settings(const config::Listener& listener) {
   made.protocol = protocol(listener.protocol);
   made.tls = tls_mode(listener.tls);
   made.hostname = listener.hostname;
+  made.greet_as = listener.greet_as == config::GreetAs::Sni ? session::GreetAs::Sni : session::GreetAs::Hostname;
   made.default_certificate = listener.default_certificate;
   for (const auto& [address, local] : listener.local) {
     made.local[address] = {local.hostname, local.default_certificate};

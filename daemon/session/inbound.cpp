@@ -8,7 +8,8 @@ namespace postern::session {
 
 namespace {
 
-constexpr std::size_t unsent_octets_max = 64 * 1024;  // replies a client does not fetch, before it is not read any more
+// Replies that a client does not fetch, before more stay in the SMTP machine and no more commands are read.
+constexpr std::size_t unsent_octets_max = 16 * 1024;
 constexpr Duration last_words_within = std::chrono::seconds(5);  // for the client to take our last replies
 
 smtp::Smuggling smuggling_for(const smtp::SmtpSettings& settings, const IpAddress& client) {
@@ -41,7 +42,10 @@ Inbound::Inbound(InboundServices& services, SessionId id, int descriptor, const 
 }
 
 void Inbound::begin() {
-  switch (services_.settings.get()->listeners.at(listener_).tls) {
+  const auto settings = services_.settings.get();
+  const ListenerSettings& listener = settings->listeners.at(listener_);
+  hostname_ = listener.hostname_at(record_.local.address);
+  switch (listener.tls) {
     case ListenerTls::None: return start_smtp(smtp::TlsState::Unavailable);
     case ListenerTls::Starttls: return start_smtp(smtp::TlsState::Offered);
     case ListenerTls::Implicit: return start_tls();
@@ -65,7 +69,7 @@ void Inbound::start_session(std::optional<smtp::Reply> greeting) {
   smtp::ServerOptions options;
   options.greeting = std::move(greeting);
   if (relaying_) options.authority = smtp::Authority::Backend;
-  options.hostname = settings.listeners.at(listener_).hostname_at(record_.local.address);
+  options.hostname = hostname_;
   options.tls = tls_state_;
   options.extensions = extensions();
   options.smuggling = smuggling_for(settings.smtp, peer_.address);
@@ -93,12 +97,10 @@ smtp::Extensions Inbound::extensions() const {
 void Inbound::pump() {
   if (pumping_ || phase_ != Phase::Talking) return;
   pumping_ = true;
-  for (bool more = true; more && phase_ == Phase::Talking;) {
+  do {
     while (handle_smtp_events() && stream_ && handle_one_stream_event()) {
     }
-    more = phase_ == Phase::Talking && smtp_ && smtp_->output_full() && socket_->unsent() <= unsent_octets_max;
-    if (more) flush();
-  }
+  } while (make_room_for_replies() || tell_end_of_input());
   pumping_ = false;
   if (phase_ != Phase::Talking) return;
   flush();
@@ -110,6 +112,22 @@ bool Inbound::wants_input() const {
   const bool handshaking = stream_ && !stream_->established();
   return phase_ == Phase::Talking &&
          (handshaking ? !handshake_in_pool_ : proxy_deadline_ || (smtp_ && smtp_->wants_input()));
+}
+
+/// True when replies that kept commands waiting have left.
+bool Inbound::make_room_for_replies() {
+  if (phase_ != Phase::Talking || !smtp_ || !smtp_->output_full() || socket_->unsent() > unsent_octets_max) return false;
+  flush();
+  return true;
+}
+
+/// Once everything that came before the end has been read: commands that stand before it are worked off, however long
+/// the answers to others take.
+bool Inbound::tell_end_of_input() {
+  if (!peer_ended_ || end_told_ || !smtp_ || !wants_input()) return false;
+  end_told_ = true;
+  smtp_->end_of_input();
+  return true;
 }
 
 /// True when more plaintext is welcome.
@@ -132,7 +150,7 @@ void Inbound::handle(const smtp::SessionClosing& event) {
 
 void Inbound::flush() {
   if (relaying_) relaying_->flush();
-  flush_replies();
+  if (socket_->unsent() <= unsent_octets_max) flush_replies();  // else they wait for on_drained()
   flush_records();
 }
 
@@ -187,7 +205,7 @@ void Inbound::on_bytes(std::string_view bytes) {
 }
 
 void Inbound::on_drained() {
-  if (phase_ == Phase::Talking) pump();  // commands may wait because the replies did
+  pump();  // commands may wait because the replies did
 }
 
 void Inbound::on_end() {
@@ -201,7 +219,6 @@ void Inbound::on_end() {
     return close_now("TLS handshake failed");
   }
   if (!smtp_) return close_now("peer closed before the greeting");
-  smtp_->end_of_input();
   pump();
 }
 

@@ -91,11 +91,14 @@ class Inbound : private uv::SocketHandler {
   void begin();
   void start_smtp(smtp::TlsState tls);
   void start_session(std::optional<smtp::Reply> greeting);
+  std::string name_over_tls() const;
   void start_tls();
   smtp::Extensions extensions() const;
 
   void pump();
   bool handle_smtp_events();
+  bool make_room_for_replies();
+  bool tell_end_of_input();
   bool handle_one_stream_event();
   Later pool_done();
   void complete_handshake(const Completion& complete);
@@ -168,6 +171,8 @@ class Inbound : private uv::SocketHandler {
   bool shutting_down_ = false;
   bool peer_ended_ = false;
   bool handshake_in_pool_ = false;           // a pool works for the handshake: nothing is read meanwhile
+  bool end_told_ = false;                    // to smtp_: all that the peer sent has been read
+  std::string hostname_;                     // what we call ourselves in this session
   std::unique_ptr<tls::Stream> stream_;      // once TLS has begun
   std::optional<smtp::ServerSession> smtp_;  // from the start; with implicit TLS, since the handshake
   std::shared_ptr<Transaction> transaction_;

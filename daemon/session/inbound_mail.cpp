@@ -88,7 +88,7 @@ std::string Inbound::received_field(const RunSettings& settings) const {
   smtp::TraceFacts trace;
   trace.client_name = smtp_->client_name();
   trace.client_address = peer_.address;
-  trace.by = settings.listeners.at(listener_).hostname_at(record_.local.address);
+  trace.by = hostname_;
   trace.protocol = smtp_->protocol_name();
   trace.transaction = transaction_->id();
   trace.for_path = transaction_->only_recipient();

@@ -49,15 +49,24 @@ void Inbound::handle(const smtp::TlsRequested&) {
 
 void Inbound::handle(const tls::Established&) {
   handshake_deadline_.reset();
+  hostname_ = name_over_tls();
   record_handshake();
   if (smtp_) {
-    const auto settings = services_.settings.get();
-    smtp_->tls_started(settings->listeners.at(listener_).hostname_at(record_.local.address), extensions(),
-                       services_.loop.now());
-    reroute_after_tls(settings);
+    smtp_->tls_started(hostname_, extensions(), services_.loop.now());
+    reroute_after_tls(services_.settings.get());
   } else {
     start_smtp(smtp::TlsState::Active);
   }
+}
+
+/// Before the handshake is forgotten.
+std::string Inbound::name_over_tls() const {
+  const auto settings = services_.settings.get();
+  const ListenerSettings& listener = settings->listeners.at(listener_);
+  const tls::ClientHello* hello = stream_->hello();
+  const bool ours = hello != nullptr && hello->server_name && stream_->choice().match != tls::Match::Default;
+  return listener.greet_as == GreetAs::Sni && ours ? hello->server_name->text()
+                                                   : listener.hostname_at(record_.local.address);
 }
 
 void Inbound::handle(const tls::Plaintext& event) {
@@ -67,8 +76,6 @@ void Inbound::handle(const tls::Plaintext& event) {
 void Inbound::handle(const tls::PeerClosed&) {
   peer_ended_ = true;
   if (!smtp_) return close_now("TLS closed before the greeting");
-  smtp_->end_of_input();
-  handle_smtp_events();
 }
 
 void Inbound::handle(const tls::TlsFailed& event) {

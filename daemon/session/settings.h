@@ -24,6 +24,7 @@ namespace postern::session {
 
 enum class ListenerTls { None, Starttls, Implicit };
 enum class ListenerProtocol { Smtp, MtaSts, Acme };
+enum class GreetAs { Hostname, Sni };
 
 /// Whether connections begin with a PROXY header.
 enum class ProxyProtocol { Off, Required };
@@ -38,6 +39,7 @@ struct ListenerSettings {
   ListenerProtocol protocol = ListenerProtocol::Smtp;
   ListenerTls tls = ListenerTls::Starttls;
   std::string hostname;
+  GreetAs greet_as = GreetAs::Hostname;
   std::string default_certificate;
   std::map<IpAddress, LocalAddressSettings> local;
   std::string webroot;  ///< Acme

@@ -33,6 +33,12 @@ enum class ListenerProtocol {
 /// Whether connections begin with a PROXY header.
 enum class ProxyProtocol { Off, Required };
 
+/// Which name the EHLO answer says after STARTTLS.
+enum class GreetAs {
+  Hostname,
+  Sni,  ///< the name that the client asked for, if a certificate of ours has it
+};
+
 /// `local = { "192.0.2.1" = {...} }`: what differs for one local address.
 struct LocalAddress {
   std::optional<std::string> hostname;
@@ -45,6 +51,7 @@ struct Listener {
   ListenerProtocol protocol = ListenerProtocol::Smtp;
   ListenerTls tls = ListenerTls::Starttls;
   std::string hostname;             ///< its own, or the global one
+  GreetAs greet_as = GreetAs::Hostname;
   std::string default_certificate;  ///< an id or a name; empty only with tls = "none"
   std::map<IpAddress, LocalAddress> local;
   std::string webroot;              ///< ListenerProtocol::Acme: where the ACME client puts its challenges

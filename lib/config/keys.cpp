@@ -24,6 +24,7 @@ const std::vector<Key>& keys() {
       {"listen.protocol", "choice", "\"smtp\"", Reload, "smtp, mta-sts (policy host) or acme (http-01)"},
       {"listen.tls", "choice", "\"starttls\"", Reload, "starttls, implicit or none"},
       {"listen.hostname", "host name", "the top-level hostname", Reload, "this listener's own name"},
+      {"listen.greet_as", "choice", "\"hostname\"", Reload, "the name in the EHLO answer over TLS: hostname or sni"},
       {"listen.default_certificate", "string", "required", Reload, "served when the SNI name matches nothing"},
       {"listen.backend", "string", "none", Reload, "which [[backend]] takes all its mail"},
       {"listen.proxy_protocol", "boolean", "false", Reload, "connections begin with a PROXY header"},

@@ -22,7 +22,9 @@ class DomainReader {
 
   void read(const Section& section) {
     const Common common{read_backend_name(section, backends_), section.texts("mx"), read_policy(section)};
-    section.require("backend", "the name of the [[backend]] that takes the mail of this domain");
+    if (!is_null_mx(common.mx)) {
+      section.require("backend", "the name of the [[backend]] that takes the mail of this domain");
+    }
     if (section.has("name") == section.has("file")) {
       section.error(section.place(), "",
                     "needs either name = \"example.com\" or file = \"domains.txt\", and not both");
@@ -132,9 +134,14 @@ class DomainReader {
     return true;
   }
 
+  /// RFC 7505: the domain exists, and takes no mail.
+  static bool is_null_mx(const std::vector<Text>& mx) { return mx.size() == 1 && mx.front().value == "."; }
+
   /// `domain_name` is null for the catch-all, which has no name to put into a template.
   void read_mx(const Section& section, const std::vector<Text>& templates, const DnsName* domain_name,
                delivery::DomainSettings& domain) {
+    domain.null_mx = is_null_mx(templates) && domain_name != nullptr;
+    if (domain.null_mx) return;
     for (const Text& text : templates) {
       std::string filled = text.value;
       const auto at = filled.find(placeholder);

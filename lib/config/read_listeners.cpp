@@ -45,6 +45,7 @@ class ListenerReader {
                    {{"smtp", ListenerProtocol::Smtp}, {"mta-sts", ListenerProtocol::MtaSts}, {"acme", ListenerProtocol::Acme}});
     read_tls(section, listener);
     read_host_name(section, "hostname", listener.hostname);
+    section.choice("greet_as", listener.greet_as, {{"hostname", GreetAs::Hostname}, {"sni", GreetAs::Sni}});
     section.string("default_certificate", listener.default_certificate);
     if (listener.tls != ListenerTls::None) {
       section.require("default_certificate",

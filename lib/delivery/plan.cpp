@@ -30,6 +30,7 @@ RouteTable::RouteTable(std::vector<BackendSettings> backends, std::vector<Domain
   for (std::size_t i = 0; i < backends_.size(); ++i) by_name.emplace(backends_[i].name, i);
   by_domain_.reserve(domains.size());
   for (auto& domain : domains) {
+    if (domain.null_mx && domain.name) without_mail_.insert(*domain.name);
     const auto backend = by_name.find(domain.backend);
     if (backend == by_name.end()) continue;
     if (domain.name) {
@@ -92,6 +93,7 @@ tl::expected<RouteTable::Route, smtp::Reply> RouteTable::route_by_domain(const s
     const bool literal = to.mailbox.domain.starts_with('[');
     return tl::unexpected<smtp::Reply>(literal ? smtp::replies::relay_denied : smtp::replies::bad_domain);
   }
+  if (without_mail_.contains(*domain)) return tl::unexpected<smtp::Reply>(smtp::replies::domain_takes_no_mail);
   const auto hosted = by_domain_.find(*domain);
   if (hosted == by_domain_.end() && !catch_all_) return tl::unexpected<smtp::Reply>(smtp::replies::relay_denied);
 

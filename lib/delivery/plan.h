@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -46,7 +47,8 @@ class RouteTable {
   /// `session_backend` takes the place of the domain's backend.
   ///
   /// The route of a recipient, or the refusal: `550 5.7.1` for a domain that is not ours or an address literal, `550
-  /// 5.1.2` for what cannot be a domain, `550 5.1.3` for a local part that is dangerous to its backend. The pointers in a Route live as long as the table.
+  /// 5.1.2` for what cannot be a domain, `550 5.1.3` for a local part that is dangerous to its backend, `556 5.1.10` for
+  /// a domain that takes no mail (RFC 7505). The pointers in a Route live as long as the table.
   ///
   /// `<postmaster>` is always taken (RFC 5321 section 4.5.1): it goes to the configured postmaster address; without
   /// one, as it stands to the backend of the catch-all domain, else to the first backend.
@@ -62,6 +64,7 @@ class RouteTable {
 
   std::vector<BackendSettings> backends_;
   std::unordered_map<DnsName, std::size_t> by_domain_;  // → backends_
+  std::unordered_set<DnsName> without_mail_;
   std::optional<std::size_t> catch_all_;
   std::optional<smtp::Mailbox> postmaster_;
   std::unordered_map<DnsName, std::size_t> by_sni_;         // → backends_

@@ -133,6 +133,7 @@ struct DomainSettings {
   std::optional<DnsName> name;  ///< nothing: the catch-all `*`
   std::string backend;
   std::vector<DnsName> mx;
+  bool null_mx = false;  ///< RFC 7505: takes no mail; `backend` means nothing then
 };
 
 }  // namespace postern::delivery

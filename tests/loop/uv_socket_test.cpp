@@ -73,6 +73,22 @@ std::string read_all(int descriptor) {
 
 }  // namespace
 
+TEST_CASE("an owner can bound what one read brings") {
+  Pair pair;
+  std::size_t largest = 0;
+  std::size_t seen = 0;
+  pair.here().when_bytes = [&] {
+    largest = std::max(largest, pair.here().received.size() - seen);
+    seen = pair.here().received.size();
+  };
+  pair.here().socket->read_at_most(1000);
+  const std::string sent = pattern(50'000);
+  pair.client.socket->send(sent);
+  REQUIRE(pair.until([&] { return pair.here().received.size() == sent.size(); }));
+  CHECK(pair.here().received == sent);
+  CHECK(largest == 1000);
+}
+
 TEST_CASE("an echo over TCP, on IPv4 and IPv6, with the addresses of both ends") {
   for (const std::string where : {"127.0.0.1:0", "[::1]:0"}) {
     Pair pair(where);

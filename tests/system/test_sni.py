@@ -8,6 +8,8 @@ from harness import clients
 from harness.dialogue import tls_context
 from harness.hello import client_hello, first_certificate, is_alert, server_name
 from harness.ca import fingerprint_of_der
+from harness.messages import message, received_fields
+from harness.posternd import HOSTNAME
 
 NAMES = ["one.example.test", "two.example.test", "three.example.test"]
 
@@ -265,3 +267,26 @@ def test_a_ticket_of_one_name_does_not_resume_under_another(posternd, three, fol
     assert connect("one.example.test", session)[1]
     _, reused, served = connect("two.example.test", session)
     assert not reused and served == three["two.example.test"].fingerprint
+
+
+@pytest.mark.parametrize("greet_as, name, said", [
+    ("sni", "One.Example.Test", "one.example.test"), ("sni", "unknown.test", HOSTNAME), ("sni", None, HOSTNAME),
+    ("hostname", "one.example.test", HOSTNAME),
+], ids=["a name of ours", "an unknown name", "no name", "switched off"])
+def test_over_tls_the_server_can_call_itself_what_the_client_asked_for(posternd, scripted, three, greet_as, name, said):
+    backend = scripted()
+    server = posternd(backend.target, leaves=three.values(), listen=[
+        {"address": ["127.0.0.1:<smtp>"], "default_certificate": "default", "greet_as": greet_as},
+        {"address": ["127.0.0.1:<smtps>"], "default_certificate": "default", "greet_as": greet_as, "tls": "implicit"}])
+    with server.dialogue() as client:
+        assert client.expect(220).text.startswith(HOSTNAME)
+        assert client.expect(250, "EHLO client.example.test").lines[0].startswith(HOSTNAME)
+        client.starttls(tls_context(), name)
+        assert client.expect(250, "EHLO client.example.test").lines[0].split()[0] == said
+        client.envelope("sender@elsewhere.test", "a@example.test")
+        assert client.message(message("named")).code == 250
+    (delivery,) = backend.deliveries
+    assert f"by {said} " in " ".join(received_fields(delivery.message)[0].split()) + " "
+    with server.dialogue("smtps") as client:
+        client.wrap(tls_context(), name)
+        assert client.expect(220).text.split()[0] == said

@@ -41,6 +41,21 @@ TEST_CASE("domains, their MX names, and files of domains") {
                                  "mx.xn--bcher-kva.example.cust.example", "mx1.example", "mx2.example"});
 }
 
+TEST_CASE("the null MX stands alone, needs no backend, and is no name that wants a certificate") {
+  const Parsed parsed = parse(std::string(minimal) + "[[domain]]\nname = \"silent.example\"\nmx = [\".\"]\n");
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  CHECK(parsed.diagnostics.empty());
+  CHECK(parsed.config->run.domains.at(1).null_mx);
+  CHECK(parsed.config->run.domains.at(1).mx.empty());
+  CHECK(parsed.config->run.certificates.declared.empty());
+  const std::string both = "[[domain]]\nname = \"a.example\"\nbackend = \"store\"\nmx = [\"mx.a.example\", \".\"]\n";
+  CHECK(complaints_after(both).find("domain.mx: expected host names") != std::string::npos);
+  const std::string everything =
+      "[[domain]]\nname = \"*\"\nbackend = \"store\"\nrelay_everything = true\nmx = \".\"\n";
+  CHECK(complaints_after(everything).find("domain.mx: expected host names") != std::string::npos);
+}
+
 TEST_CASE("the catch-all domain must be confirmed") {
   const std::string catch_all = "[[domain]]\nname = \"*\"\nbackend = \"store\"\n";
   CHECK(complaints_after(catch_all).starts_with("p.toml:16:8: domain.name: \"*\" takes mail for every domain"));

@@ -62,6 +62,13 @@ TEST_CASE("listeners") {
   CHECK(listeners[2].default_certificate.empty());
 }
 
+TEST_CASE("the name over TLS can be the one that the client asked for") {
+  const std::string listener = "[[listen]]\naddress = \"127.0.0.1:2525\"\ndefault_certificate = \"a\"\n";
+  CHECK(parse(minimal + listener).config->run.listeners.at(1).greet_as == GreetAs::Hostname);
+  CHECK(parse(minimal + listener + "greet_as = \"sni\"\n").config->run.listeners.at(1).greet_as == GreetAs::Sni);
+  CHECK(complaints_after(listener + "greet_as = \"me\"\n").find("listen.greet_as: expected") != std::string::npos);
+}
+
 TEST_CASE("wrong listeners") {
   CHECK(complaints_after("[[listen]]\n") ==
         "p.toml:15:1: listen.default_certificate: is missing: the name or [[certificate]] id that is served when a "

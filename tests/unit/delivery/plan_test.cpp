@@ -48,6 +48,16 @@ TEST_CASE("a recipient goes to the backend of its domain") {
   CHECK_FALSE(route->fallback);
 }
 
+TEST_CASE("a domain with the null MX takes no mail, not even for its postmaster, and stands before the catch-all") {
+  DomainSettings silent = domain("silent.example", "");
+  silent.null_mx = true;
+  const RouteTable table({backend("rest")}, {silent, domain("*", "rest")}, postmaster);
+  for (const char* const local_part : {"bob", "postmaster", "abuse"}) {
+    CHECK(table.route(path(local_part, "Silent.Example")).error() == smtp::replies::domain_takes_no_mail);
+  }
+  CHECK(table.route(path("bob", "sub.silent.example")));
+}
+
 TEST_CASE("U-labels and A-labels are one domain") {
   const auto table = table_without_catch_all();
   CHECK(table.route(path("bob", "xn--mller-kva.example")));
