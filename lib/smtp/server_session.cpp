@@ -226,7 +226,9 @@ bool ServerSession::State::read_command() {
   if (!inbox.empty() && !lines.eating()) {
     const char front = inbox.view().front();
     if (front == tls_handshake_record || (first_line && is_noise(front))) {
-      close(SessionClosing::Why::WrongProtocol, std::nullopt);  // who sends this would not understand an answer
+      // No last words: who sends this would not understand them.
+      const bool tls = front == tls_handshake_record;
+      close(tls ? SessionClosing::Why::TlsInClear : SessionClosing::Why::WrongProtocol, std::nullopt);
       return true;
     }
   }
@@ -260,7 +262,8 @@ bool ServerSession::State::work_off(const Line& line) {
   ++commands;
   if (verb == Verb::ForeignProtocol || (first_line && verb == Verb::Unknown && has_noise(line.text))) {
     const bool lmtp = options.dialect == Dialect::Lmtp;
-    close(SessionClosing::Why::WrongProtocol, lmtp ? replies::wrong_protocol_lmtp : replies::wrong_protocol);
+    const bool http = verb == Verb::ForeignProtocol;
+    close(http ? SessionClosing::Why::Http : SessionClosing::Why::WrongProtocol, lmtp ? replies::wrong_protocol_lmtp : replies::wrong_protocol);
   } else if (error_points >= options.limits.errors_max * points_of_error) {
     close(SessionClosing::Why::TooManyErrors, replies::too_many_errors);
   } else if (commands > options.limits.commands_max) {
@@ -407,6 +410,8 @@ std::string_view to_string(SessionClosing::Why why) {
     case SessionClosing::Why::Injection: return "bytes behind STARTTLS";
     case SessionClosing::Why::BareLf: return "bare LF in a command";
     case SessionClosing::Why::BadChunk: return "BDAT without a size";
+    case SessionClosing::Why::Http: return "wrong protocol: HTTP";
+    case SessionClosing::Why::TlsInClear: return "wrong protocol: TLS in clear";
     case SessionClosing::Why::WrongProtocol: return "wrong protocol";
     case SessionClosing::Why::ShuttingDown: return "shutting down";
     case SessionClosing::Why::PeerClosed: return "peer closed";

@@ -157,7 +157,9 @@ struct SessionClosing {
     Injection,     ///< bytes behind STARTTLS (DESIGN promise 4)
     BareLf,        ///< a command line ended in LF alone: nobody knows what others take for a command behind it
     BadChunk,      ///< BDAT without a size that can be followed: nobody knows where the text ends
-    WrongProtocol, ///< HTTP, a TLS ClientHello on a clear port, binary noise
+    Http,          ///< an HTTP request
+    TlsInClear,    ///< a TLS record where a command was expected
+    WrongProtocol, ///< binary noise
     ShuttingDown,
     PeerClosed,
     BackendGone,   ///< Authority::Backend: it has said 421

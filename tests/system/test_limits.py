@@ -66,7 +66,7 @@ def test_memory_for_messages_is_limited_and_given_back(posternd, scripted):
         assert refused and (refused.code, refused.enhanced) == (452, "4.3.1"), refused
         client.expect(250, "RSET")  # the session lives on
     record = server.wait_for_record("recipient", code=452)
-    assert record["status"] == "deferred" and record["to"] == RECIPIENT
+    assert record["status"] == "deferred" and record["to"] == f"<{RECIPIENT}>"
     server.wait_for_message("limits.message_memory")
 
     def sends():
