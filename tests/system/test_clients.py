@@ -1,0 +1,62 @@
+"""Mail clients as a new user would try them: each delivers a message over STARTTLS with the name checked."""
+
+import re
+
+import pytest
+
+from harness import clients
+from harness.messages import message, without_trace
+from harness.posternd import HOSTNAME
+from harness.processes import run, tool
+
+SENDER, RECIPIENT = "sender@elsewhere.test", "alice@example.test"
+
+
+def with_swaks(host, port, root, data, folder):
+    return clients.swaks(host, port, sender=SENDER, recipients=[RECIPIENT], data=data, name=HOSTNAME, folder=folder,
+                         arguments=["--tls-verify", "--tls-ca-path", root])
+
+
+def with_msmtp(host, port, root, data, folder):
+    settings = folder / "msmtprc"
+    settings.write_text(f"account default\nhost {host}\nport {port}\nfrom {SENDER}\ntls on\ntls_starttls on\n"
+                        f"tls_trust_file {root}\ntls_host_override {HOSTNAME}\nauth off\ndomain client.example.test\n"
+                        "set_from_header off\nset_date_header off\nset_msgid_header off\n")
+    settings.chmod(0o600)
+    return run([tool("msmtp"), f"--file={settings}", RECIPIENT], stdin=data.read_bytes().replace(b"\r\n", b"\n"))
+
+
+def with_curl(host, port, root, data, folder):
+    del folder
+    return run([tool("curl"), "--silent", "--show-error", f"smtp://{HOSTNAME}:{port}/client.example.test",
+                "--connect-to", f"{HOSTNAME}:{port}:{host}:{port}", "--ssl-reqd", "--cacert", root,
+                "--mail-from", SENDER, "--mail-rcpt", RECIPIENT, "--upload-file", data])
+
+
+@pytest.mark.parametrize("deliver", [with_swaks, with_msmtp, with_curl], ids=["swaks", "msmtp", "curl"])
+def test_a_client_delivers_over_verified_tls(posternd, store, authority, folder, deliver):
+    server = posternd(store.target, backend={"recipients": "verify"})
+    data = folder / "message"
+    octets = message("from a client", b"One.\r\n.dot\r\n\r\nLast.\r\n")
+    data.write_bytes(octets)
+    done = deliver(*server.address(), authority.root, data, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (stored,) = store.messages(RECIPIENT)
+    # swaks and curl may end the message with one line end more than the file has.
+    assert without_trace(stored, HOSTNAME).rstrip(b"\r\n") == octets.rstrip(b"\r\n")
+    record = server.wait_for_record("session", outcome="quit")
+    assert record["tls"] == "TLSv1.3" and record["messages"] == 1
+
+
+def test_sslscan_finds_nothing_old(posternd):
+    server = posternd()
+    host, port = server.address()
+    seen = run([tool("sslscan"), "--no-colour", "--starttls-smtp", "--no-failed", f"{host}:{port}"], limit=120)
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    for version in ("SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1"):
+        assert re.search(rf"{version}\s+disabled", seen.stdout), seen.stdout
+    for version in ("TLSv1.2", "TLSv1.3"):
+        assert re.search(rf"{version}\s+enabled", seen.stdout), seen.stdout
+    assert "not vulnerable to heartbleed" in seen.stdout, seen.stdout
+    assert "Session renegotiation not supported" in seen.stdout, seen.stdout
+    assert not re.search(r"^Accepted .*(RC4|3DES|NULL|EXP|anon)", seen.stdout, re.MULTILINE), seen.stdout
