@@ -32,13 +32,12 @@ RelayedClient Inbound::relayed_client() const {
 
 void Inbound::start_relaying(std::shared_ptr<const RunSettings> settings, smtp::TlsState tls) {
   const auto* decided = session_backend(*settings);
-  const std::string hostname = settings->listeners.at(listener_).hostname_at(record_.local.address);
   Relaying::Surroundings surroundings{services_.loop, services_.relay_backends,
                                       [&directory = services_.directory, id = id_] {
                                         if (Inbound* session = directory.find(id)) session->pump();
                                       }};
   relaying_ = std::make_unique<Relaying>(std::move(surroundings), std::move(settings), decided, relayed_client(), tls,
-                                         hostname);
+                                         hostname_);
 }
 
 /// Behind STARTTLS the server name may have decided otherwise than the listener.
@@ -51,8 +50,7 @@ void Inbound::reroute_after_tls(std::shared_ptr<const RunSettings> settings) {
   }
   const auto* decided = session_backend(*settings);
   if (!relaying_) start_relaying(settings, smtp::TlsState::Active);
-  const std::string hostname = settings->listeners.at(listener_).hostname_at(record_.local.address);
-  relaying_->tls_started(std::move(settings), decided, relayed_client(), hostname);
+  relaying_->tls_started(std::move(settings), decided, relayed_client(), hostname_);
 }
 
 /// True when there was something to do.
