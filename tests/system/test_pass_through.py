@@ -240,4 +240,4 @@ def test_the_trace_field_tells_of_tls(postfix, passing, user):
         client.hello()
         client.envelope(SENDER, f"{user}@example.test")
         assert client.message(message("traced")).code == 250
-    assert re.search(rb"by mx\.example\.test\s+with ESMTPS\s+id [\s\S]*SNI\s+mx\.example\.test", stored(postfix, user))
+    assert re.search(rb"by mx\.example\.test\s+with\s+ESMTPS\s+id [\s\S]*SNI\s+mx\.example\.test", stored(postfix, user))
