@@ -139,7 +139,7 @@ class Inbound : private uv::SocketHandler {
   void relay_text(const smtp::BodyChunk& chunk);
   void relay_end(const smtp::MessageComplete& event);
 
-  std::string received_field(const RunSettings& settings) const;
+  std::string received_field() const;
   void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
                          const smtp::RecipientParameters& parameters, const Checked& checked);
   void message_written(smtp::EventNumber number, smtp::OutcomeForm form, const Result<void>& written);

@@ -79,12 +79,12 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   message->on_relief([&directory = services_.directory, id = id_] {
     if (Inbound* session = directory.find(id)) session->pump();
   });
-  transaction_->begin_message(std::move(message), received_field(settings),
+  transaction_->begin_message(std::move(message), received_field(),
                               smtp::AuthenticationResultsFilter(settings.listeners.at(listener_).hostnames()));
   smtp_->answer(event.number, smtp::replies::start_input, services_.loop.now());
 }
 
-std::string Inbound::received_field(const RunSettings& settings) const {
+std::string Inbound::received_field() const {
   smtp::TraceFacts trace;
   trace.client_name = smtp_->client_name();
   trace.client_address = peer_.address;

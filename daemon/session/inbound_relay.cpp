@@ -79,7 +79,7 @@ void Inbound::relay_text(const smtp::BodyChunk& chunk) {
   const auto* backend = relaying_->backend();
   const bool traced = backend != nullptr && backend->pass_through->trace == delivery::PassThrough::Trace::Received;
   if (traced && transaction_ && relaying_->machine().before_text()) {
-    const std::string field = received_field(transaction_->settings());
+    const std::string field = received_field();
     relaying_->machine().handle(smtp::BodyChunk{field}, now);
   }
   if (transaction_) transaction_->look_at(chunk.bytes);

@@ -159,7 +159,7 @@ void Transaction::refuse_message(const smtp::Reply& reply) {
 }
 
 void Transaction::note_recipient(smtp::ForwardPath to, std::string backend) {
-  recipients_.push_back({to, std::move(backend), std::move(to), {}});
+  recipients_.push_back({to, std::move(backend), std::move(to), {}, {}});
 }
 
 void Transaction::settle(const smtp::Reply& reply, std::uint64_t octets) {

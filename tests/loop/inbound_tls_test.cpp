@@ -122,6 +122,7 @@ class World final : public SessionDirectory {
     const auto found = sessions.find(id);
     return found == sessions.end() ? nullptr : found->second.get();
   }
+  bool readdress(const IpAddress&, const IpAddress&) override { return true; }
   void closed(SessionId id) override { sessions.erase(id); }
 
   /// A whole session of a client on a thread of its own: the leaf that it was shown, or why there is none.
