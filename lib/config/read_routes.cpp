@@ -54,7 +54,7 @@ void check_kinds(const Section& root, const RunConfig& run) {
 
 void warn_of_no_recipients(const Section& root, const RunConfig& run) {
   if (root.has("domain")) return;
-  const bool all_pass = std::all_of(run.listeners.begin(), run.listeners.end(), [&run](const Listener& listener) {
+  const bool all_pass = !run.listeners.empty() && std::all_of(run.listeners.begin(), run.listeners.end(), [&run](const Listener& listener) {
     const auto* backend = find_backend(run, listener.backend);
     return backend != nullptr && backend->pass_through;
   });
