@@ -80,6 +80,8 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
   made->spill_octets_max = run.spill_octets_max;
   made->ledger = run.ledger;
   made->policies = run.policies;
+  made->recipient_checks = run.recipient_checks;
+  made->harvest = run.harvest;
   made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster, run.routes);
   return made;
 }

@@ -205,6 +205,7 @@ void Reloader::stop() {
 GenerationFacts Reloader::facts() const {
   std::unique_lock lock(facts_mutex_);
   GenerationFacts facts = facts_;
+  facts.faults.insert(facts.faults.end(), user_faults_.begin(), user_faults_.end());
   lock.unlock();
   for (const certs::Fault& fault : shared_.credentials.faults()) facts.faults.push_back(fault.source + ": " + fault.text);
   return facts;

@@ -20,6 +20,7 @@
 #include "daemon/app/certificate_map.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
+#include "daemon/app/user_files.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/watch.h"
 #include "daemon/uv/work_pool.h"
@@ -101,6 +102,7 @@ class Reloader {
                           const control::ReloadRequest& request, control::ReloadReply& reply);
   void load_certificates_only(control::ReloadReply& reply);
   Looked load_certificates(const CertificateLook& where);
+  bool load_users();
   bool settle(const MapNews& news);
   std::shared_ptr<const certs::Snapshot> pinned_or(std::shared_ptr<const certs::Snapshot> loaded);
   control::Reply roll_back(std::uint64_t version);
@@ -109,6 +111,7 @@ class Reloader {
   void publish_certificates(const std::shared_ptr<const certs::Snapshot>& snapshot);
   void publish(std::shared_ptr<session::TlsGeneration> generation, const std::shared_ptr<const certs::Snapshot>& snapshot);
   void report(const certs::LoadOutcome& loaded);
+  void report(const UserFiles::Outcome& users);
   void look_at_ticket_keys();
   std::vector<std::string> watched_directories() const;
   void report_change(std::string_view what, const certs::Changes& changes, std::uint64_t version);
@@ -125,6 +128,7 @@ class Reloader {
   config::Config config_;
   std::vector<Endpoint> bound_;
   std::unique_ptr<CertificateMap> map_;
+  UserFiles user_files_{certs::make_local_file_source()};
   certs::TicketKeeper ticket_keeper_{certs::make_local_file_source(), uv::monotonic_now()};
   std::uint64_t config_generation_ = 0;
   std::vector<std::shared_ptr<const void>> retired_;  // generations that loops may still use; freed here, never there
@@ -132,6 +136,7 @@ class Reloader {
 
   mutable std::mutex facts_mutex_;
   GenerationFacts facts_;
+  std::vector<std::string> user_faults_;  // that stand
 
   // On the control loop:
   bool watching_ = false;

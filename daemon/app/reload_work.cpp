@@ -112,6 +112,10 @@ std::vector<std::string> Reloader::publish_configuration(const config::Config& n
   } else {
     append(errors, backend_tls.error());
   }
+  UserFiles::Outcome users = user_files_.load(next.run.backends);
+  report(users);
+  append(errors, users.missing);
+  settings->users = std::move(users.lists);
   if (!errors.empty()) return errors;
   auto generation = make_tls_generation(*settings, next.run.tls, ticket_keeper_.keyring());
   if (!generation) return {generation.error().text};
@@ -121,6 +125,7 @@ std::vector<std::string> Reloader::publish_configuration(const config::Config& n
   publish(std::move(*generation), snapshot);
   // Settings second: a session that sees a new listener mode finds its SSL_CTX.
   retired_.push_back(shared_.settings.publish(std::move(settings)));
+  user_files_.forget_others(next.run.backends);
   const std::lock_guard lock(facts_mutex_);
   facts_.config_generation = ++config_generation_;
   return {};
@@ -179,6 +184,14 @@ void Reloader::report(const certs::LoadOutcome& loaded) {
   facts_.faults = std::move(standing);
 }
 
+void Reloader::report(const UserFiles::Outcome& users) {
+  for (const std::string& fault : users.faults) journal_.note(observe::Level::Error, fault);
+  for (const std::string& warning : users.warnings) journal_.note(observe::Level::Warning, warning);
+  for (const std::string& news : users.news) journal_.note(observe::Level::Info, news);
+  const std::lock_guard lock(facts_mutex_);
+  user_faults_ = users.standing;
+}
+
 void Reloader::look_at_ticket_keys() {
   const tls::TlsSettings& tls = config_.run.tls;
   const auto look = ticket_keeper_.look(tls, uv::monotonic_now());
@@ -189,6 +202,7 @@ void Reloader::look_at_ticket_keys() {
 std::vector<std::string> Reloader::watched_directories() const {
   auto directories = map_->loader().watched_directories();
   append(directories, ticket_keeper_.watched_directories());
+  append(directories, user_files_.directories());
   return directories;
 }
 
@@ -256,6 +270,9 @@ void Reloader::take_configuration(config::Config& next, CertificateMap::Trial tr
     const auto settings = make_run_settings(next.run, config_generation_ + 1, config_.start.state_dir,
                                             shared_.settings.current().get(), bound_);
     append(reply.errors, unresolved_defaults(*settings, *trial.news.loaded.snapshot));
+    const UserFiles::Outcome users = user_files_.load(next.run.backends);
+    append(reply.faults, users.standing);
+    append(reply.errors, users.missing);
     reply.configuration_taken = reply.errors.empty();
     return;
   }
@@ -309,11 +326,24 @@ Reloader::Looked Reloader::load_certificates(const CertificateLook& where) {
   Looked looked;
   looked.published = settle(news);
   if (looked.published) report_change("certificates reloaded", news.changes, news.loaded.snapshot->version());
+  if (load_users()) looked.published = true;
   looked.found_unseen = where.everywhere && news.loaded.files_read > 0;
   if (news.loaded.folders_changed) looked.directories = watched_directories();
   looked.look_again = news.loaded.look_again;
   looked.look_again_at = news.loaded.look_again_at;
   return looked;
+}
+
+/// True when other lists were published.
+bool Reloader::load_users() {
+  UserFiles::Outcome users = user_files_.load(config_.run.backends);
+  report(users);
+  const auto current = shared_.settings.current();
+  if (users.lists == current->users) return false;
+  auto next = std::make_shared<session::RunSettings>(*current);
+  next->users = std::move(users.lists);
+  retired_.push_back(shared_.settings.publish(std::move(next)));
+  return true;
 }
 
 control::Reply Reloader::roll_back(std::uint64_t version) {

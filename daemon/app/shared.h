@@ -10,6 +10,7 @@
 #include "certs/settings.h"
 #include "daemon/session/budget.h"
 #include "daemon/session/connection_limits.h"
+#include "daemon/session/harvest_table.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/settings.h"
 #include "daemon/session/share_table.h"
@@ -25,6 +26,7 @@ struct Shared {
   Publisher<session::RunSettings> settings;
   Publisher<session::TlsGeneration> tls;
   session::ConnectionTable connections;
+  session::HarvestTable harvest;
   session::MessageBudgets budgets;
   std::unique_ptr<storage::StoredLedger> ledger;  ///< before there are workers, and as long as there are
   std::shared_ptr<session::ShareTable> backend_shares = std::make_shared<session::ShareTable>();

@@ -47,6 +47,7 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
                 .backends = backends_,
                 .relay_backends = relay_backends_,
                 .ledger = *shared.ledger,
+                .harvest = shared.harvest,
                 .journal = shared.journal,
                 .counters = counters_,
                 .ids = ids_,
@@ -85,6 +86,10 @@ void Worker::refresh() {
 void Worker::configure_backends() {
   const auto settings = settings_.get();
   backends_.configure(settings->routes, settings->backend_tls);
+  auto checks = settings->recipient_checks;
+  checks.entries_max /= options_.count;
+  // The lists are pinned with the whole generation, so that they are freed where it is: not here.
+  backends_.configure_checks(checks, {settings, &settings->users});
   relay_backends_.configure(settings->routes);
 }
 

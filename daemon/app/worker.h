@@ -26,6 +26,7 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
  public:
   struct Options {
     unsigned number = 0;
+    unsigned count = 1;
     std::string hostname;  ///< what backends are told in LHLO
   };
   /// Both Publishers of `shared` must have something to offer, and the ledger be there. Takes over the sockets.

@@ -7,23 +7,14 @@
 
 #include "base/text.h"
 #include "daemon/session/backend.h"
-#include "daemon/session/outbound_check.h"
 #include "daemon/session/outbound_delivery.h"
+#include "daemon/session/recipient_checks.h"
 #include "delivery/recipient_cache.h"
 #include "smtp/replies.h"
 
 namespace postern::session {
 
 namespace {
-
-/// Of the recipient cache and of checks under way. Whether local parts differ by case is the backend's business.
-std::string check_key(const std::string& backend, const smtp::ForwardPath& to, const smtp::MailParameters& parameters) {
-  return fmt::format("{}\n{}@{}{}", backend, to.mailbox.local_part, to_lower_ascii(to.mailbox.domain),
-                     parameters.smtputf8 ? "\nutf8" : "");
-}
-
-/// RFC 3463 section 3.2: addressing. The backend does not know the recipient.
-bool is_unknown(const smtp::Reply& reply) { return reply.permanent() && reply.enhanced.starts_with("5.1."); }
 
 /// Numbers of recipients that go to the same target first.
 std::vector<std::vector<std::size_t>> homes(const std::vector<smtp::ForwardPath>& recipients, const Backend& backend) {
@@ -44,8 +35,6 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
   State(uv::Loop& its_loop, uv::Resolver& its_resolver, Journal& its_journal, Options its_options)
       : loop(its_loop), resolver(its_resolver), journal(its_journal), options(std::move(its_options)) {}
 
-  using CheckDone = std::function<void(const smtp::Reply&)>;
-
   struct Open {
     std::shared_ptr<Backend> backend;  // null: it is not configured
     std::vector<TaskId> tasks;
@@ -54,9 +43,9 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
 
   std::shared_ptr<Backend> make_backend(const delivery::BackendSettings& settings,
                                         std::shared_ptr<const tls::ClientContext> tls);
-  void check(const delivery::BackendSettings& backend, const smtp::ForwardPath& to,
-             const smtp::MailParameters& parameters, CheckDone done);
-  void checked(const std::string& key, const smtp::Reply& reply);
+  void check(const delivery::BackendSettings& backend, const smtp::ReversePath& from, const smtp::ForwardPath& to,
+             const smtp::MailParameters& parameters, RecipientChecks::Done done);
+  bool start_check(const std::string& backend, std::unique_ptr<OutboundTask> task);
   void start(DeliveryId id, Delivery delivery, std::function<void(Delivered)> done);
   void start_split(DeliveryId id, Delivery delivery, const std::vector<std::vector<std::size_t>>& groups,
                    std::function<void(Delivered)> done);
@@ -74,10 +63,11 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
   uv::Resolver& resolver;
   Journal& journal;
   const Options options;
-  delivery::RecipientCache cache;
+  RecipientChecks checks{loop, journal, [this](const std::string& backend, std::unique_ptr<OutboundTask> task) {
+                           return start_check(backend, std::move(task));
+                         }};
   std::map<std::string, std::shared_ptr<Backend>> current;
   std::vector<std::shared_ptr<Backend>> retired;  // finish what they have begun
-  std::unordered_map<std::string, std::vector<CheckDone>> checks;
   std::unordered_map<DeliveryId, Open> deliveries;
   TaskId next_id = 1;
   std::function<void()> shut_down_done;
@@ -112,10 +102,16 @@ void Backends::configure(std::shared_ptr<const delivery::RouteTable> routes, con
       next.insert(state_->current.extract(same));
     } else {
       next.emplace(settings.name, state_->make_backend(settings, context));
-      state_->cache.clear();
+      state_->checks.forget();
     }
   }
   for (auto& [name, gone] : std::exchange(state_->current, std::move(next))) state_->retire(std::move(gone));
+}
+
+void Backends::configure_checks(const delivery::RecipientCheckSettings& settings,
+                                std::shared_ptr<const delivery::UserLists> lists) {
+  state_->checks.configure(settings);
+  state_->checks.use_lists(std::move(lists));
 }
 
 void Backends::State::retire(std::shared_ptr<Backend> backend) {
@@ -145,22 +141,21 @@ void Backends::shut_down(std::function<void()> done) {
 
 // --- checks ---
 
-void Backends::check(const delivery::RouteTable::Route& route, const smtp::MailParameters& parameters,
-                     std::function<void(Checked)> done) {
+void Backends::check(const delivery::RouteTable::Route& route, const smtp::ReversePath& from,
+                     const smtp::MailParameters& parameters, std::function<void(Checked)> done) {
   const auto to = route.to;
   const auto name = route.backend->name;
   if (!route.fallback || route.fallback_backend == nullptr) {
-    return state_->check(*route.backend, to, parameters, [to, name, done = std::move(done)](const smtp::Reply& reply) {
-      done({reply, to, name});
-    });
+    return state_->check(*route.backend, from, to, parameters,
+                         [to, name, done = std::move(done)](const smtp::Reply& reply) { done({reply, to, name}); });
   }
   // The settings are copied: the table of the route may be gone when the first answer comes.
-  state_->check(*route.backend, to, parameters,
-                [weak = std::weak_ptr(state_), to, name, fallback = *route.fallback, parameters,
+  state_->check(*route.backend, from, to, parameters,
+                [weak = std::weak_ptr(state_), from, to, name, fallback = *route.fallback, parameters,
                  fallback_backend = *route.fallback_backend, done = std::move(done)](const smtp::Reply& reply) {
                   const auto state = weak.lock();
-                  if (!state || !is_unknown(reply)) return done({reply, to, name});
-                  state->check(fallback_backend, fallback, parameters,
+                  if (!state || !delivery::is_unknown_recipient(reply)) return done({reply, to, name});
+                  state->check(fallback_backend, from, fallback, parameters,
                                [to, name, fallback, fallback_name = fallback_backend.name, reply,
                                 done](const smtp::Reply& second) {
                                  if (second.permanent()) return done({reply, to, name});
@@ -169,29 +164,22 @@ void Backends::check(const delivery::RouteTable::Route& route, const smtp::MailP
                 });
 }
 
-void Backends::State::check(const delivery::BackendSettings& backend, const smtp::ForwardPath& to,
-                            const smtp::MailParameters& parameters, CheckDone done) {
+void Backends::State::check(const delivery::BackendSettings& backend, const smtp::ReversePath& from,
+                            const smtp::ForwardPath& to, const smtp::MailParameters& parameters,
+                            RecipientChecks::Done done) {
   if (shutting_down) return done(smtp::replies::backend_busy);
-  if (backend.recipients == delivery::RecipientCheck::Trust) return done(smtp::replies::recipient_ok);
-  const auto key = check_key(backend.name, to, parameters);
-  if (const auto known = cache.find(key, loop.now())) return done(*known);
-  if (const auto open = checks.find(key); open != checks.end()) return open->second.push_back(std::move(done));
-
-  const auto found = current.find(backend.name);
-  // A reload has taken the backend away from a session that still goes by the table before.
-  if (found == current.end()) return done(smtp::replies::local_error);
-  checks[key].push_back(std::move(done));
-  auto task = std::make_unique<OutboundCheck>(to, parameters, [weak = weak_from_this(), key](const smtp::Reply& reply) {
-    if (const auto state = weak.lock()) state->checked(key, reply);
-  });
-  const auto& timeouts = found->second->settings().timeouts;
-  found->second->start(next_id++, std::move(task), loop.now() + timeouts.connect + timeouts.command);
+  // Without a sender the answer of an LMTP server is about the recipient alone; an MTA may refuse to relay for none.
+  const bool for_sender = backend.protocol == delivery::Protocol::Smtp;
+  checks.check(backend, for_sender ? from : smtp::ReversePath{}, to, parameters, std::move(done));
 }
 
-void Backends::State::checked(const std::string& key, const smtp::Reply& reply) {
-  cache.remember(key, reply, loop.now());
-  const auto waiting = checks.extract(key);
-  for (const auto& done : waiting.mapped()) done(reply);
+bool Backends::State::start_check(const std::string& backend, std::unique_ptr<OutboundTask> task) {
+  const auto found = current.find(backend);
+  // A reload has taken the backend away from a session that still goes by the table before.
+  if (found == current.end()) return false;
+  const auto& timeouts = found->second->settings().timeouts;
+  found->second->start(next_id++, std::move(task), loop.now() + timeouts.connect + timeouts.command);
+  return true;
 }
 
 // --- deliveries ---

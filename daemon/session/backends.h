@@ -29,6 +29,8 @@
 #include "daemon/uv/resolver.h"
 #include "delivery/outcome.h"
 #include "delivery/plan.h"
+#include "delivery/settings.h"
+#include "delivery/user_list.h"
 #include "proxy/client_identity.h"
 #include "smtp/client_session.h"
 
@@ -92,10 +94,13 @@ class Backends {
   /// backend that is spoken to under TLS.
   void configure(std::shared_ptr<const delivery::RouteTable> routes, const BackendTlsContexts& tls = {});
 
-  /// Asks the backend whether it takes the recipient, or knows it from the cache; checks of one address in flight are
-  /// joined. `done` comes within the call or later, exactly once. For RecipientCheck::Trust it is `250 2.1.5` at once.
-  void check(const delivery::RouteTable::Route& route, const smtp::MailParameters& parameters,
-             std::function<void(Checked)> done);
+  /// How recipients are checked: `settings` as this worker has to keep to them, and the lists of backends that have one.
+  void configure_checks(const delivery::RecipientCheckSettings& settings,
+                        std::shared_ptr<const delivery::UserLists> lists);
+
+  /// Whether there is such a recipient: see RecipientChecks. `done` comes within the call or later, exactly once.
+  void check(const delivery::RouteTable::Route& route, const smtp::ReversePath& from,
+             const smtp::MailParameters& parameters, std::function<void(Checked)> done);
 
   /// `done` comes exactly once, later, unless cancel() is called.
   DeliveryId deliver(Delivery delivery, std::function<void(Delivered)> done);

@@ -103,6 +103,8 @@ void Inbound::pump() {
   } while (make_room_for_replies() || tell_end_of_input());
   pumping_ = false;
   if (phase_ != Phase::Talking) return;
+  // The answers before the 421 are still the client's.
+  if (turned_away_ && checks_open_ == 0) return close_politely("too many unknown recipients");
   flush();
   update_reading();
   rearm_timer();
@@ -110,7 +112,7 @@ void Inbound::pump() {
 
 bool Inbound::wants_input() const {
   const bool handshaking = stream_ && !stream_->established();
-  return phase_ == Phase::Talking &&
+  return phase_ == Phase::Talking && !turned_away_ &&
          (handshaking ? !handshake_in_pool_ : proxy_deadline_ || (smtp_ && smtp_->wants_input()));
 }
 
@@ -132,7 +134,7 @@ bool Inbound::tell_end_of_input() {
 
 /// True when more plaintext is welcome.
 bool Inbound::handle_smtp_events() {
-  while (phase_ == Phase::Talking) {
+  while (phase_ == Phase::Talking && !turned_away_) {
     if (const auto event = smtp_ ? smtp_->next() : std::nullopt) {
       std::visit([this](const auto& e) { handle(e); }, *event);
     } else if (!relaying_ || !handle_relay_action()) {

@@ -14,6 +14,7 @@
 #include "daemon/session/budget.h"
 #include "daemon/session/counters.h"
 #include "daemon/session/handshake.h"
+#include "daemon/session/harvest_table.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/relaying.h"
@@ -55,6 +56,7 @@ struct InboundServices {
   Backends& backends;
   RelayBackends& relay_backends;
   delivery::Ledger& ledger;
+  HarvestTable& harvest;
   Journal& journal;
   Counters& counters;
   IdSource& ids;
@@ -140,6 +142,7 @@ class Inbound : private uv::SocketHandler {
   void relay_end(const smtp::MessageComplete& event);
 
   std::string received_field() const;
+  std::optional<smtp::Reply> may_name_recipients();
   void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
                          const smtp::RecipientParameters& parameters, const Checked& checked);
   void message_written(smtp::EventNumber number, smtp::OutcomeForm form, const Result<void>& written);
@@ -169,6 +172,8 @@ class Inbound : private uv::SocketHandler {
   bool pumping_ = false;
   bool reading_ = false;
   bool shutting_down_ = false;
+  bool turned_away_ = false;     // has its 421: what it sends is not read any more
+  std::size_t checks_open_ = 0;  // of recipients
   bool peer_ended_ = false;
   bool handshake_in_pool_ = false;           // a pool works for the handshake: nothing is read meanwhile
   bool end_told_ = false;                    // to smtp_: all that the peer sent has been read

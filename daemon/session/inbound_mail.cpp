@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "daemon/session/inbound.h"
+#include "delivery/recipient_cache.h"
 #include "smtp/replies.h"
 #include "smtp/trace.h"
 
@@ -28,6 +29,12 @@ void Inbound::handle(const smtp::SenderOffered& event) {
 
 void Inbound::handle(const smtp::RecipientOffered& event) {
   assert(transaction_);
+  if (const auto refusal = may_name_recipients()) {
+    transaction_->refuse(event.to, "", *refusal);
+    smtp_->answer(event.number, *refusal, services_.loop.now());
+    turned_away_ = refusal->code == smtp::replies::too_many_unknown.code;
+    return;
+  }
   const auto route = transaction_->settings().routes->route(event.to, session_backend(transaction_->settings()));
   if (!route) {
     transaction_->refuse(event.to, "", route.error());
@@ -39,15 +46,28 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
     smtp_->answer(event.number, *refusal, services_.loop.now());
     return;
   }
+  ++checks_open_;
   services_.backends.check(
-      *route, transaction_->parameters(),
+      *route, transaction_->from(), transaction_->parameters(),
       [&directory = services_.directory, id = id_, number = event.number, asked = event.to,
        parameters = event.parameters, transaction = transaction_](const Checked& checked) {
         Inbound* session = directory.find(id);
-        if (session != nullptr && session->transaction_ == transaction) {
-          session->recipient_checked(number, asked, parameters, checked);
-        }
+        if (session == nullptr) return;
+        --session->checks_open_;
+        if (session->transaction_ == transaction) session->recipient_checked(number, asked, parameters, checked);
       });
+}
+
+/// A refusal for a client that has named too many recipients that do not exist: also those that do exist are refused
+/// then, since the difference is what it wants to know.
+std::optional<smtp::Reply> Inbound::may_name_recipients() {
+  const auto& settings = transaction_->settings().harvest;
+  switch (services_.harvest.look(peer_.address, settings, services_.loop.now())) {
+    case HarvestTable::Verdict::Within: return std::nullopt;
+    case HarvestTable::Verdict::AddressOver: return smtp::replies::too_many_unknown;
+    case HarvestTable::Verdict::NetworkOver: return smtp::replies::network_has_too_many_unknown;
+  }
+  return std::nullopt;
 }
 
 void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
@@ -56,6 +76,9 @@ void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPat
   smtp::Reply reply = checked.reply;
   if (!reply.positive()) {
     transaction_->refuse(asked, checked.backend, reply);
+    if (delivery::is_unknown_recipient(reply)) {
+      services_.harvest.count(peer_.address, transaction_->settings().harvest, services_.loop.now());
+    }
   } else if (transaction_->accept(asked, checked.backend, checked.to, parameters)) {
     ++record_.recipients;
     reply = smtp::replies::recipient_ok;

@@ -4,15 +4,15 @@
 
 namespace postern::session {
 
-OutboundCheck::OutboundCheck(smtp::ForwardPath to, smtp::MailParameters parameters,
+OutboundCheck::OutboundCheck(smtp::ReversePath from, smtp::ForwardPath to, smtp::MailParameters parameters,
                              std::function<void(const smtp::Reply&)> done)
-    : to_(std::move(to)), parameters_(parameters), done_(std::move(done)) {
+    : from_(std::move(from)), to_(std::move(to)), parameters_(parameters), done_(std::move(done)) {
   // How large the message is going to be is not the recipient's business, and nobody knows it yet.
   parameters_.size.reset();
 }
 
 OutboundTask::Progress OutboundCheck::begin(BackendConnection& connection, Instant now) {
-  connection.session().check({{}, {to_}, parameters_}, now);
+  connection.session().check({from_, {to_}, parameters_}, now);
   return Progress::Goes;
 }
 

@@ -9,10 +9,11 @@
 
 namespace postern::session {
 
-/// MAIL, RCPT, RSET. Towards LMTP the sender is `<>`, so that the answer is about the recipient alone.
+/// MAIL, RCPT, RSET.
 class OutboundCheck final : public OutboundTask {
  public:
-  OutboundCheck(smtp::ForwardPath to, smtp::MailParameters parameters, std::function<void(const smtp::Reply&)> done);
+  OutboundCheck(smtp::ReversePath from, smtp::ForwardPath to, smtp::MailParameters parameters,
+                std::function<void(const smtp::Reply&)> done);
 
   std::string balance_key() const override { return delivery::hash_key(to_); }
   Progress begin(BackendConnection& connection, Instant now) override;
@@ -22,6 +23,7 @@ class OutboundCheck final : public OutboundTask {
   void forget() override { done_ = nullptr; }
 
  private:
+  smtp::ReversePath from_;
   smtp::ForwardPath to_;
   smtp::MailParameters parameters_;
   std::function<void(const smtp::Reply&)> done_;

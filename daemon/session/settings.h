@@ -15,6 +15,7 @@
 #include "daemon/session/connection_limits.h"
 #include "delivery/ledger.h"
 #include "delivery/plan.h"
+#include "delivery/user_list.h"
 #include "mtasts/policy_host.h"
 #include "smtp/extensions.h"
 #include "smtp/settings.h"
@@ -73,6 +74,9 @@ struct RunSettings {
   delivery::LedgerSettings ledger;
   std::shared_ptr<const delivery::RouteTable> routes;
   BackendTlsContexts backend_tls;
+  delivery::RecipientCheckSettings recipient_checks;
+  delivery::HarvestSettings harvest;
+  delivery::UserLists users;  ///< of backends that have RecipientCheck::Listed
   std::shared_ptr<const mtasts::PolicyTable> policies;  ///< never null
 };
 

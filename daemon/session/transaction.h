@@ -47,6 +47,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   const std::string& id() const { return facts_.transaction; }
   const RunSettings& settings() const { return *settings_; }
+  const smtp::ReversePath& from() const { return from_; }
   const smtp::MailParameters& parameters() const { return parameters_; }
 
   /// The backend would take this recipient; `asked` is what the client named, `to` what `backend` is asked for. False

@@ -99,6 +99,8 @@ struct RunConfig {
   std::uint64_t spill_octets_max = 8'000'000'000;        ///< likewise, in files
   delivery::LedgerSettings ledger;
   LogSettings log;
+  delivery::RecipientCheckSettings recipient_checks;
+  delivery::HarvestSettings harvest;
   std::vector<delivery::BackendSettings> backends;
   std::vector<delivery::DomainSettings> domains;
   std::shared_ptr<mtasts::PolicyTable> policies = std::make_shared<mtasts::PolicyTable>();

@@ -107,6 +107,31 @@ void read_timeout(const Section& section, delivery::BackendTimeouts& timeouts) {
   }
 }
 
+/// `"verify"`, `"trust"`, or a table with a file.
+void read_recipient_check(const Section& section, delivery::BackendSettings& backend) {
+  if (!section.holds_table("recipients")) {
+    section.choice("recipients", backend.recipients,
+                   {{"verify", delivery::RecipientCheck::Verify}, {"trust", delivery::RecipientCheck::Trust}});
+    return;
+  }
+  const auto table = *section.table("recipients");
+  backend.recipients = delivery::RecipientCheck::Listed;
+  table.require("file", "a list of users, one a line");
+  table.path("file", backend.users.path);
+  using Case = delivery::UserFile::LocalPartCase;
+  table.choice("case", backend.users.local_part_case, {{"ignored", Case::Ignored}, {"counts", Case::Counts}});
+  if (table.holds_empty_string("delimiter")) {
+    backend.users.delimiters.clear();
+  } else if (const auto text = table.text("delimiter")) {
+    backend.users.delimiters = text->value;
+    constexpr std::string_view atom_specials = "!#$%&'*+-/=?^_`{|}~.";
+    if (text->value.find_first_not_of(atom_specials) != std::string::npos) {
+      table.error(text->place, "delimiter",
+                  fmt::format("expected one or more of {}, found \"{}\"", atom_specials, escaped(text->value, 80)));
+    }
+  }
+}
+
 }  // namespace
 
 std::string read_backend_name(const Section& section, const UniqueNames& backends) {
@@ -137,8 +162,7 @@ UniqueNames read_backends(const Section& root, RunConfig& run) {
                       fmt::format("after_dot ({}) is longer than timeouts.final ({}), which ends first",
                                   as_written(backend.timeouts.after_dot), as_written(run.final_deadline)));
     }
-    section.choice("recipients", backend.recipients,
-                   {{"verify", delivery::RecipientCheck::Verify}, {"trust", delivery::RecipientCheck::Trust}});
+    read_recipient_check(section, backend);
     section.choice("balance", backend.balance,
                    {{"order", delivery::Balance::Order},
                     {"least", delivery::Balance::Least},

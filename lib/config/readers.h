@@ -21,6 +21,9 @@ void read_certificates(const Section& root, RunConfig& run);
 /// `[smtp]`, `[limits]`, `[timeouts]`, `[log]`
 void read_smtp(const Section& root, RunConfig& run);
 
+/// `[recipients]`
+void read_recipients(const Section& root, RunConfig& run);
+
 /// `[[backend]]`; returns their names.
 UniqueNames read_backends(const Section& root, RunConfig& run);
 

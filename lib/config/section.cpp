@@ -44,6 +44,11 @@ bool Section::holds_string(std::string_view key) const {
   return member != nullptr && std::holds_alternative<std::string>(member->node.value);
 }
 
+bool Section::holds_table(std::string_view key) const {
+  const Member* member = find(*table_, key);
+  return member != nullptr && std::holds_alternative<Table>(member->node.value);
+}
+
 bool Section::holds_empty_string(std::string_view key) const {
   return holds_string(key) && std::get<std::string>(find(*table_, key)->node.value).empty();
 }

@@ -42,6 +42,7 @@ class Section {
   const Place& place() const { return place_; }
   bool has(std::string_view key) const { return find(*table_, key) != nullptr; }
   bool holds_string(std::string_view key) const;
+  bool holds_table(std::string_view key) const;
   bool holds_empty_string(std::string_view key) const;
 
   void boolean(std::string_view key, bool& into) const;

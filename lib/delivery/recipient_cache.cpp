@@ -2,19 +2,24 @@
 
 namespace postern::delivery {
 
-namespace {
-
-/// How long an answer may be remembered; nothing: not at all. A full mailbox or a busy backend may be another in a
-/// second, and a refusal of other kinds than 5.1.x (RFC 3463: addressing) may be about the sender.
-std::optional<Duration> lifetime(const smtp::Reply& reply) {
-  if (reply.positive()) return RecipientCache::accepted_for;
-  if (reply.permanent() && reply.enhanced.starts_with("5.1.")) return RecipientCache::unknown_for;
-  return std::nullopt;
+bool is_unknown_recipient(const smtp::Reply& reply) {
+  return reply.permanent() && reply.enhanced.starts_with("5.1.");
 }
 
-}  // namespace
+RecipientCache::RecipientCache(RecipientCheckSettings settings) : settings_(settings) {}
 
-RecipientCache::RecipientCache(std::size_t entries_max) : entries_max_(entries_max) {}
+void RecipientCache::configure(const RecipientCheckSettings& settings) {
+  settings_ = settings;
+  while (by_age_.size() > settings_.entries_max) forget_oldest();
+}
+
+/// How long an answer may be remembered; nothing: not at all. A full mailbox or a busy backend may be another in a
+/// second, and a refusal of other kinds than 5.1.x may be about the sender.
+std::optional<Duration> RecipientCache::lifetime(const smtp::Reply& reply) const {
+  if (reply.positive()) return settings_.accepted_for;
+  if (is_unknown_recipient(reply)) return settings_.unknown_for;
+  return std::nullopt;
+}
 
 std::optional<smtp::Reply> RecipientCache::find(const std::string& key, Instant now) {
   const auto found = by_key_.find(key);
@@ -34,13 +39,15 @@ void RecipientCache::remember(const std::string& key, const smtp::Reply& reply, 
     by_key_.erase(found);
   }
   const auto kept_for = lifetime(reply);
-  if (!kept_for || entries_max_ == 0) return;
-  if (by_age_.size() == entries_max_) {
-    by_key_.erase(by_age_.front().key);
-    by_age_.pop_front();
-  }
+  if (!kept_for || *kept_for == Duration::zero() || settings_.entries_max == 0) return;
+  if (by_age_.size() >= settings_.entries_max) forget_oldest();
   by_age_.push_back({key, reply, now + *kept_for});
   by_key_.emplace(key, std::prev(by_age_.end()));
+}
+
+void RecipientCache::forget_oldest() {
+  by_key_.erase(by_age_.front().key);
+  by_age_.pop_front();
 }
 
 void RecipientCache::clear() {

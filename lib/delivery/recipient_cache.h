@@ -8,16 +8,20 @@
 #include <unordered_map>
 
 #include "base/instant.h"
+#include "delivery/settings.h"
 #include "smtp/reply.h"
 
 namespace postern::delivery {
 
+/// RFC 3463 section 3.2: addressing. Whoever says this does not know the recipient.
+bool is_unknown_recipient(const smtp::Reply& reply);
+
 class RecipientCache {
  public:
-  static constexpr Duration accepted_for = std::chrono::hours(1);
-  static constexpr Duration unknown_for = std::chrono::minutes(1);
+  explicit RecipientCache(RecipientCheckSettings settings = {});
 
-  explicit RecipientCache(std::size_t entries_max = 100'000);
+  /// What was remembered before stays as long as it was to stay.
+  void configure(const RecipientCheckSettings& settings);
 
   /// `key` is backend name and forward-path.
   std::optional<smtp::Reply> find(const std::string& key, Instant now);
@@ -31,7 +35,10 @@ class RecipientCache {
     smtp::Reply reply;
     Instant until;
   };
-  std::size_t entries_max_;
+  void forget_oldest();
+  std::optional<Duration> lifetime(const smtp::Reply& reply) const;
+
+  RecipientCheckSettings settings_;
   std::list<Entry> by_age_;  // least recently remembered first
   std::unordered_map<std::string, std::list<Entry>::iterator> by_key_;
 };

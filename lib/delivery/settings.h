@@ -1,6 +1,7 @@
 // `[[backend]]` and `[[domain]]` as the hand-off needs them. config/ fills it.
 #pragma once
 
+#include <compare>
 #include <optional>
 #include <string>
 #include <variant>
@@ -29,7 +30,42 @@ using Target = std::variant<UnixTarget, Endpoint, HostTarget>;
 std::optional<Target> parse_target(std::string_view text);
 std::string to_string(const Target& target);
 
-enum class RecipientCheck { Verify, Trust };
+/// How it is known whether there is a recipient.
+enum class RecipientCheck {
+  Verify,  ///< the backend is asked
+  Trust,   ///< every one is taken
+  Listed,  ///< a file lists them: see UserFile
+};
+
+/// `recipients = { file = "users.txt" }`; user_list.h reads it.
+struct UserFile {
+  enum class LocalPartCase { Ignored, Counts };
+  std::string path;
+  std::string delimiters = "+";  ///< each of these octets begins an address extension: `user+tag` is `user`
+  LocalPartCase local_part_case = LocalPartCase::Ignored;  ///< of ASCII letters; that of domains never counts
+  friend auto operator<=>(const UserFile&, const UserFile&) = default;
+};
+
+/// `[recipients]`: what is remembered of RecipientCheck::Verify.
+struct RecipientCheckSettings {
+  Duration accepted_for = std::chrono::hours(1);
+  Duration unknown_for = std::chrono::minutes(1);
+  std::size_t entries_max = 100'000;  ///< for the whole process
+  /// A domain that took a random name is not asked about for so long; zero: no random name is tried.
+  Duration catch_all_for = std::chrono::hours(1);
+  /// So many answers of the backend that it takes a recipient come before the random name.
+  std::size_t catch_all_after = 3;
+  friend bool operator==(const RecipientCheckSettings&, const RecipientCheckSettings&) = default;
+};
+
+/// `[recipients]`: how many recipients that do not exist a client may name. Zero: any number.
+struct HarvestSettings {
+  std::size_t unknown_per_address = 100;
+  std::size_t unknown_per_network = 1000;
+  Duration window = std::chrono::minutes(10);
+  std::vector<Network> exempt;
+  friend bool operator==(const HarvestSettings&, const HarvestSettings&) = default;
+};
 
 struct BackendTimeouts {
   Duration connect = std::chrono::seconds(10);
@@ -104,6 +140,7 @@ struct BackendSettings {
   std::optional<PassThrough> pass_through;  ///< else it is a mail store, or an MTA that is handed messages
   BackendTimeouts timeouts;
   RecipientCheck recipients = RecipientCheck::Verify;
+  UserFile users;  ///< only with RecipientCheck::Listed
   std::size_t connections_max = 20;              ///< a target, for the whole process
   Duration idle_max = std::chrono::seconds(60);  ///< a kept connection is closed after this
   Duration age_max = std::chrono::minutes(10);   ///< and, between two transactions, after this

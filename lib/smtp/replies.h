@@ -82,6 +82,8 @@ inline constexpr NamedReply too_many_recipients{452, "4.5.3", "Too many recipien
 inline constexpr NamedReply message_too_large{552, "5.3.4", "Message larger than this server takes"};
 inline constexpr NamedReply text_line_too_long{554, "5.6.0", "A line of the message is longer than this server takes"};
 inline constexpr NamedReply too_many_hops{554, "5.4.6", "Too many hops: the message goes in a loop"};
+inline constexpr NamedReply too_many_unknown{421, "4.7.0", "Too many recipients that do not exist, try again later"};
+inline constexpr NamedReply network_has_too_many_unknown{450, "4.7.0", "Too many recipients that do not exist from your network, try again later"};
 inline constexpr NamedReply too_many_errors{421, "4.7.0", "Too many errors"};
 inline constexpr NamedReply too_many_commands{421, "4.7.0", "Too many commands without a message"};
 inline constexpr NamedReply too_many_unknown_commands{421, "4.7.0", "Too many unknown commands"};

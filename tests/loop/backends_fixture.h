@@ -162,7 +162,7 @@ class Worker {
     auto checked = std::make_shared<std::optional<Checked>>();
     const auto route = routes->route(recipient);
     REQUIRE(route);
-    backends.check(*route, {}, [checked](Checked result) {
+    backends.check(*route, {}, {}, [checked](Checked result) {
       CHECK_FALSE(checked->has_value());
       *checked = std::move(result);
     });

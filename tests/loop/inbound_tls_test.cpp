@@ -169,6 +169,7 @@ class World final : public SessionDirectory {
   Backends backends{loop, resolver, journal, {.hostname = "mx.example"}};
   RelayBackends relay_backends{loop, resolver, "mx.example"};
   MessageBudgets budgets;
+  HarvestTable harvest;
   NoLedger ledger;
   HandshakeServices handshakes{loop, key_pool, credential_pool, cache, journal, counters};
   InboundServices services{.loop = loop,
@@ -180,6 +181,7 @@ class World final : public SessionDirectory {
                            .backends = backends,
                            .relay_backends = relay_backends,
                            .ledger = ledger,
+                           .harvest = harvest,
                            .journal = journal,
                            .counters = counters,
                            .ids = ids,

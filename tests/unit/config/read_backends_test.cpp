@@ -150,3 +150,29 @@ TEST_CASE("wrong pass-through") {
         "p.toml:16:7: route.sni: expected a host name, or one with \"*.\" in front of it, found \"*.*.x\"\n"
         "p.toml:17:11: route.backend: there is no [[backend]] with name = \"nowhere\"\n");
 }
+
+TEST_CASE("a file of recipients") {
+  const std::string head = "[[backend]]\nname = \"b\"\ndeliver = \"lmtp\"\nto = \"unix:/run/l\"\n";
+  const auto read = [&](const std::string& line) {
+    const Parsed parsed = parse(std::string(minimal) + head + line);
+    INFO(rendered(parsed));
+    REQUIRE(parsed.config);
+    return parsed.config->run.backends.back();
+  };
+  using Case = delivery::UserFile::LocalPartCase;
+  const auto plain = read("recipients = { file = \"/etc/users.txt\" }\n");
+  CHECK(plain.recipients == delivery::RecipientCheck::Listed);
+  CHECK(plain.users == delivery::UserFile{"/etc/users.txt", "+", Case::Ignored});
+  CHECK(read("recipients = { file = \"/u\", delimiter = \"-+\", case = \"counts\" }\n").users ==
+        delivery::UserFile{"/u", "-+", Case::Counts});
+  CHECK(read("[backend.recipients]\nfile = \"/u\"\ndelimiter = \"\"\n").users ==
+        delivery::UserFile{"/u", "", Case::Ignored});
+
+  CHECK(complaints_after(head + "recipients = {}\n") ==
+        "p.toml:19:1: backend.recipients.file: is missing: a list of users, one a line\n");
+  CHECK(complaints_after(head + "recipients = { file = \"/u\", delimiter = \"@\", case = \"yes\" }\n") ==
+        "p.toml:19:41: backend.recipients.delimiter: expected one or more of !#$%&'*+-/=?^_`{|}~., found \"@\"\n"
+        "p.toml:19:53: backend.recipients.case: expected \"ignored\" or \"counts\", found \"yes\"\n");
+  CHECK(complaints_after(head + "recipients = \"maybe\"\n") ==
+        "p.toml:19:14: backend.recipients: expected \"verify\" or \"trust\", found \"maybe\"\n");
+}

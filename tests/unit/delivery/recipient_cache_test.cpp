@@ -37,7 +37,7 @@ TEST_CASE("nothing else is remembered, and it makes what was known outdated") {
 }
 
 TEST_CASE("the memory is bounded: the oldest goes first") {
-  RecipientCache cache(2);
+  RecipientCache cache({.entries_max = 2});
   cache.remember("a", taken, start);
   cache.remember("b", taken, start);
   cache.remember("a", unknown, start);
@@ -52,7 +52,20 @@ TEST_CASE("the memory is bounded: the oldest goes first") {
 }
 
 TEST_CASE("a cache of no entries holds none") {
-  RecipientCache cache(0);
+  RecipientCache cache({.entries_max = 0});
   cache.remember("a", taken, start);
   CHECK(cache.size() == 0);
+}
+
+TEST_CASE("how long is a matter of configuration, which may change") {
+  RecipientCache cache({.accepted_for = 10s, .unknown_for = 0s, .entries_max = 3});
+  cache.remember("taken", taken, start);
+  cache.remember("unknown", unknown, start);
+  CHECK(cache.find("taken", start + 9s) == taken);
+  CHECK_FALSE(cache.find("taken", start + 10s));
+  CHECK_FALSE(cache.find("unknown", start));
+  for (const char* name : {"a", "b", "c"}) cache.remember(name, taken, start);
+  cache.configure({.entries_max = 1});
+  CHECK(cache.size() == 1);
+  CHECK(cache.find("c", start) == taken);
 }
