@@ -102,7 +102,7 @@ class Dovecot:
     With a `leaf` it also listens on TCP: see tcp_target and tls_target.
     """
 
-    def __init__(self, folder, users, leaf=None):
+    def __init__(self, folder, users, leaf=None, *, plugins=""):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
@@ -127,7 +127,7 @@ class Dovecot:
             more = _TCP.format(chain=chain, key=key)
         self._configuration.write_text(
             _CONFIGURATION.format(folder=self.folder, user=user, group=group, listeners=listeners)
-            .replace("ssl = no\n", "" if more else "ssl = no\n") + more)
+            .replace("ssl = no\n", "" if more else "ssl = no\n") + more + plugins)
         self._process = None
         self.start()
 
@@ -183,6 +183,13 @@ class Dovecot:
         result = run([tool("doveadm"), "-c", self._configuration, *arguments])
         assert result.returncode == 0, f"doveadm {' '.join(arguments)}:\n{result.stderr}"
         return result.stdout.encode("utf-8", "surrogateescape")
+
+    def fill(self, user):
+        """Puts 40 KB into the user's mailbox, more than the tests' quota: past postern, LMTP and the quota."""
+        text = "Subject: filler\n\n" + ("x" * 78 + "\n") * 500
+        result = run([tool("doveadm"), "-c", self._configuration, "-o", "plugin/quota_rule=*:storage=1G", "save", "-u", user],
+                     stdin=text.encode())
+        assert result.returncode == 0, result.stderr
 
     def count(self, user):
         """How many messages lie in the user's INBOX."""
