@@ -1,9 +1,10 @@
-"""What a real Dovecot refuses, and when: quota at RCPT and after the message, for good and for now."""
+"""What a real Dovecot refuses, and when: quota at RCPT and after the message, for good and for now; and Sieve's reject."""
 
 import pytest
 
 from harness.dovecot import Dovecot
 from harness.messages import message
+from harness.wait import eventually
 
 SENDER = "sender@elsewhere.test"
 ALICE, BOB = "alice@example.test", "bob@example.test"
@@ -18,6 +19,15 @@ plugin {
 }
 protocol lmtp {
   mail_plugins = quota
+}
+"""
+
+SIEVE = """
+protocol lmtp {
+  mail_plugins = sieve
+}
+plugin {
+  sieve = file:%h/refuse.sieve
 }
 """
 
@@ -90,3 +100,21 @@ def test_over_quota_for_one_of_two(posternd, dovecot_with):
     at_rcpt, final = attempt(server, MEDIUM, BOB, ALICE)
     assert [reply.code for reply in at_rcpt].count(250) >= 1
     assert store.count(BOB) == 1
+
+
+def test_sieve_reject_is_a_bounce_of_dovecots_own(posternd, dovecot_with, folder):
+    """Over LMTP Dovecot 2.3 takes the message and bounces it itself: a 250 for the sender, who gets one bounce."""
+    bounces = folder / "bounces"
+    bounces.mkdir(mode=0o777)
+    bounces.chmod(0o777)
+    sendmail = folder / "sendmail"
+    sendmail.write_text(f"#!/bin/sh\numask 0\ncat > {bounces}/$$.part\nmv {bounces}/$$.part {bounces}/$$\n")
+    sendmail.chmod(0o755)
+    store = dovecot_with(SIEVE + f"sendmail_path = {sendmail}\n")
+    store.sieve(ALICE, 'require ["reject"];\nif header :contains "Subject" "offer" { reject "no offers please"; }\n')
+    server = posternd(store.target, backend={"recipients": "verify"})
+    assert attempt(server, message("a great offer"), ALICE)[1].code == 250
+    (bounce,) = eventually(lambda: [path for path in bounces.iterdir() if path.suffix == ""], "Dovecot bounces")
+    assert "no offers please" in bounce.read_text("utf-8", "replace")
+    assert attempt(server, message("a question"), ALICE)[1].code == 250
+    assert store.subjects(ALICE) == ["a question"]

@@ -191,6 +191,15 @@ class Dovecot:
                      stdin=text.encode())
         assert result.returncode == 0, result.stderr
 
+    def sieve(self, user, script):
+        """What the user's mail goes through; the plug-in must be configured."""
+        home = self.folder / "mail" / user
+        home.mkdir(exist_ok=True)
+        (home / "refuse.sieve").write_text(script)
+        if os.getuid() == 0:
+            for path in (home, home / "refuse.sieve"):
+                os.chown(path, *_mail_account())
+
     def count(self, user):
         """How many messages lie in the user's INBOX."""
         if not (self.folder / "mail" / user).exists():
