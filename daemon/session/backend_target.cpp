@@ -106,6 +106,7 @@ void BackendTarget::give_back(TaskId task) {
   kept.holder.reset();
   health_.transaction_answered();
   if (!kept.connection->session().idle()) return retire(id, Farewell::None);
+  if (kept.connection->session().bound_to_client()) return retire(id, Farewell::Quit);
   release(id, environment_.loop.now());
 }
 

@@ -153,6 +153,7 @@ struct ClientSession::State {
   std::optional<Transaction> transaction;
   std::optional<Instant> deadline;
   bool closed = false;           // failed, quit or abandoned: nothing happens any more
+  bool bound_to_client = false;
   bool hello_is_old = false;     // HELO, after a peer that does not know EHLO
   bool tls_done = false;         // STARTTLS, where it is required
   bool peer_is_closing = false;  // it said 421 to a recipient behind the dot; what follows still counts
@@ -235,6 +236,7 @@ void ClientSession::State::on_hello(const Reply& reply, Instant now) {
                 {fmt::format("answered the hello with {} {}", reply.code, escaped(reply.text))}, reply);
   }
   extensions = hello_is_old ? PeerExtensions{} : parse_extensions(reply);
+  if (transaction && transaction->says_xclient() && extensions.xclient.empty()) bound_to_client = true;
   if (options.start_tls == StartTls::Required && !tls_done) {
     if (extensions.starttls) return send("STARTTLS", ClientStage::StartTls, now);
     return fail(SessionFailed::Why::Refused, {"does not offer STARTTLS, and nothing may go there in clear"}, reply);
@@ -466,6 +468,8 @@ void ClientSession::tls_started(Instant now) {
   state_->extensions = {};
   state_->say_hello(now);
 }
+
+bool ClientSession::bound_to_client() const { return state_->bound_to_client; }
 
 bool ClientSession::idle() const { return state_->stage == ClientStage::Idle && !state_->closed; }
 

@@ -148,6 +148,10 @@ class ClientSession {
   /// True when deliver(), check(), probe() or quit() may be called.
   bool idle() const;
 
+  /// True once the peer, after an XCLIENT, does not let us say XCLIENT again (Postfix, unless the client is one whom it
+  /// would believe): it takes everything on this connection for that client's, so nobody else's mail may go there.
+  bool bound_to_client() const;
+
   /// The following four only while idle().
   ///
   /// MAIL, RCPT, RSET for the one recipient of the envelope (DESIGN section 3: the null sender towards LMTP).

@@ -75,7 +75,8 @@ def test_a_large_8bit_message_goes_to_an_mta(posternd, mta):
 
 
 def test_postfix_is_told_who_the_client_is(posternd, postfix):
-    server = posternd(postfix.target, backend={"deliver": "smtp", "identity": "xclient"})
+    # One worker: the second client must not speak over the connection that Postfix took for the first one's.
+    server = posternd(postfix.target, backend={"deliver": "smtp", "identity": "xclient"}, workers=1)
     with smtplib.SMTP(*server.address(), local_hostname="true.client.test", source_address=("127.0.0.5", 0)) as client:
         assert not client.sendmail(SENDER, ["alice@example.test"], message("identified"))
     (kept,) = eventually(lambda: stored(postfix, "alice", "identified"), lambda: f"alice has it; log:\n{postfix.log}")

@@ -71,7 +71,7 @@ def test_the_scripted_backend_says_what_it_took(scripted):
     assert backend.taken("full@example.test") == []
 
 
-@pytest.mark.parametrize("step", list(Step)[:4], ids=lambda step: step.value)
+@pytest.mark.parametrize("step", [Step.GREETING, Step.LHLO, Step.MAIL, Step.RCPT], ids=lambda step: step.value)
 def test_the_scripted_backend_misbehaves_once_where_it_is_told(scripted, step):
     backend = scripted(script=at(step, close, times=1))
 

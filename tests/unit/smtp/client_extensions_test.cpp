@@ -192,6 +192,19 @@ TEST_CASE("after XCLIENT the session begins anew") {
   CHECK(dialogue.session.idle());
 }
 
+TEST_CASE("a peer that takes XCLIENT once has taken the connection for that client's") {
+  for (const bool again : {true, false}) {
+    Dialogue dialogue;
+    dialogue.be_ready("250-PIPELINING\r\n250 XCLIENT ADDR\r\n");
+    CHECK_FALSE(dialogue.session.bound_to_client());
+    dialogue.session.deliver(identified("XCLIENT ADDR=192.0.2.1"), start);
+    (void)dialogue.session.take_output();
+    (void)dialogue.hear("220 store\r\n");
+    (void)dialogue.hear(again ? "250-store\r\n250 XCLIENT ADDR\r\n" : "250 store\r\n");
+    CHECK(dialogue.session.bound_to_client() == !again);
+  }
+}
+
 TEST_CASE("a peer that does not want the client") {
   Dialogue dialogue(Dialect::Smtp);
   dialogue.be_ready("250 XCLIENT ADDR\r\n");
