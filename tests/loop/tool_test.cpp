@@ -201,7 +201,7 @@ TEST_CASE("exit codes follow from the answer") {
   };
   const auto reload_with = [&](const control::Reply& reply) {
     const ScriptedControl daemon(path, control::to_json(reply) + "\n");
-    return tool::reload({.control = path, .format = tool::Format::Json});
+    return tool::reload({.control = path, .request = {}, .format = tool::Format::Json});
   };
   auto status = some_status();
   CHECK(status_with(status) == tool::exit_ok);
