@@ -60,7 +60,11 @@ class Pair {
   }
 
   /// Connects, greets, and answers the EHLO that is replayed.
-  std::string opened() { return connected() + backend("220 mta\r\n") + backend("250-mta\r\n250-PIPELINING\r\n250 CHUNKING\r\n"); }
+  std::string opened() {
+    std::string told = connected();
+    told += backend("220 mta\r\n");
+    return told += backend("250-mta\r\n250-PIPELINING\r\n250 CHUNKING\r\n");
+  }
 
   std::string lost() {
     relay_.connection_lost("reset", now_);
