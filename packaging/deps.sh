@@ -4,6 +4,7 @@
 #   sh packaging/deps.sh build          to compile postern
 #   sh packaging/deps.sh demo           to compile it and run packaging/demo.sh
 #   sh packaging/deps.sh tests          to compile it and run every test
+#   sh packaging/deps.sh package        to make a Debian package of it
 #
 # With everything in place it asks nothing of apt and needs no privileges. Otherwise it says what it installs, and no
 # daemon is started by it: the tests start servers of their own. Exim cannot be installed beside Postfix: its program is
@@ -19,14 +20,16 @@ tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang lib
   lego dehydrated pebble msmtp sslscan
   libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0 libldap-2.5-0 libmariadb3 libperl5.36 libpq5
   libspf2-2"  # from libidn12 on for Exim
+package="debhelper fakeroot"
 unpacked=/usr/local/lib/postern-tests
 
 case "${1-}" in
   build) wanted=$build ;;
   demo) wanted="$build $demo" ;;
   tests) wanted="$build $tests" ;;
+  package) wanted="$build $package" ;;
   *)
-    echo "usage: sh packaging/deps.sh build|demo|tests" >&2
+    echo "usage: sh packaging/deps.sh build|demo|tests|package" >&2
     exit 2
     ;;
 esac
