@@ -93,7 +93,7 @@ class Daemon {
           loop_, std::move(*bound), [this](const control::Request& request, auto reply) { handle(request, std::move(reply)); });
     }
     for (unsigned i = 0; i < count; ++i) {
-      workers_.push_back(std::make_unique<Worker>(Worker::Options{i, count, config.run.hostname}, shared_,
+      workers_.push_back(std::make_unique<Worker>(Worker::Options{i, count, config.run.hostname, config.start.dns_servers}, shared_,
                                                   std::move((*sockets)[i])));
     }
     return Exit::Ok;

@@ -69,6 +69,8 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
     for (const Endpoint& address : bound) made->listeners.try_emplace(address, previous->listeners.at(address));
   }
   made->smtp = run.smtp;
+  made->reverse_dns = run.reverse_dns;
+  made->reverse_dns_within = run.reverse_dns_within;
   made->offer = run.offer;
   made->connection_limits = {run.connection_limits.connections, run.connection_limits.connections_per_address,
                              run.connection_limits.connections_per_network};

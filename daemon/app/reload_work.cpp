@@ -46,6 +46,7 @@ std::vector<std::string> restart_warnings(const config::Config& running, const c
   if (running.start.workers != next.start.workers) differs("workers");
   if (running.start.state_dir != next.start.state_dir) differs("state_dir");
   if (running.start.control != next.start.control) differs("control");
+  if (running.start.dns_servers != next.start.dns_servers) differs("dns.servers");
   auto before = bound;
   auto after = listening_addresses(next.run);
   std::sort(before.begin(), before.end());

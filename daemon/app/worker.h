@@ -15,6 +15,7 @@
 #include "daemon/session/counters.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/inbound.h"
+#include "daemon/session/reverse_dns.h"
 #include "daemon/session/web.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/resolver.h"
@@ -28,6 +29,7 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
     unsigned number = 0;
     unsigned count = 1;
     std::string hostname;  ///< what backends are told in LHLO
+    std::vector<Endpoint> dns_servers = {};  ///< none: those of the system
   };
   /// Both Publishers of `shared` must have something to offer, and the ledger be there. Takes over the sockets.
   Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets);
@@ -70,6 +72,8 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
   View<session::RunSettings> settings_;
   View<session::TlsGeneration> tls_;
   uv::Resolver resolver_;
+  uv::Resolver dns_;  // without /etc/hosts
+  session::ReverseDns reverse_dns_;
   session::Backends backends_;
   session::RelayBackends relay_backends_;
   session::IdSource ids_;

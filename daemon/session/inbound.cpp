@@ -45,6 +45,7 @@ void Inbound::begin() {
   const auto settings = services_.settings.get();
   const ListenerSettings& listener = settings->listeners.at(listener_);
   hostname_ = listener.hostname_at(record_.local.address);
+  ask_for_name();
   switch (listener.tls) {
     case ListenerTls::None: return start_smtp(smtp::TlsState::Unavailable);
     case ListenerTls::Starttls: return start_smtp(smtp::TlsState::Offered);
@@ -53,6 +54,29 @@ void Inbound::begin() {
 }
 
 Inbound::~Inbound() = default;
+
+/// Nobody waits for it but who has to say it: see named().
+void Inbound::ask_for_name() {
+  const auto settings = services_.settings.get();
+  if (!settings->reverse_dns) return named({});
+  if (const auto known = services_.reverse_dns.known(peer_.address)) return named(*known);
+  const auto answered = [&directory = services_.directory, id = id_](const ClientDnsName& name) {
+    Inbound* session = directory.find(id);
+    if (session == nullptr || session->phase_ != Phase::Talking) return;
+    session->named(name);
+    session->pump();
+  };
+  const bool asked = services_.reverse_dns.look_up(peer_.address, settings->reverse_dns_within, answered);
+  if (!asked) named({ClientDnsName::Standing::NotNow, std::nullopt, std::nullopt});
+}
+
+void Inbound::named(const ClientDnsName& name) {
+  dns_name_ = name;
+  if (name.name) record_.dns_name = name.name->text();
+  if (transaction_) transaction_->name_client(name);
+  if (relaying_) relaying_->named(name);
+  if (const auto body = std::exchange(body_waiting_for_name_, std::nullopt)) handle(*body);
+}
 
 void Inbound::start_smtp(smtp::TlsState tls) {
   tls_state_ = tls;

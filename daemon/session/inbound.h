@@ -18,6 +18,7 @@
 #include "daemon/session/ids.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/relaying.h"
+#include "daemon/session/reverse_dns.h"
 #include "daemon/session/settings.h"
 #include "daemon/session/transaction.h"
 #include "daemon/uv/loop.h"
@@ -57,6 +58,7 @@ struct InboundServices {
   RelayBackends& relay_backends;
   delivery::Ledger& ledger;
   HarvestTable& harvest;
+  ReverseDns& reverse_dns;
   Journal& journal;
   Counters& counters;
   IdSource& ids;
@@ -91,6 +93,8 @@ class Inbound : private uv::SocketHandler {
   void believe(const proxy::Header& header);
 
   void begin();
+  void ask_for_name();
+  void named(const ClientDnsName& name);
   void start_smtp(smtp::TlsState tls);
   void start_session(std::optional<smtp::Reply> greeting);
   std::string name_over_tls() const;
@@ -141,6 +145,8 @@ class Inbound : private uv::SocketHandler {
   void relay_text(const smtp::BodyChunk& chunk);
   void relay_end(const smtp::MessageComplete& event);
 
+  std::shared_ptr<Transaction> new_transaction(const smtp::ReversePath& from, const smtp::MailParameters& parameters);
+  bool writes_received_field() const;
   std::string received_field() const;
   std::optional<smtp::Reply> may_name_recipients();
   void recipient_checked(smtp::EventNumber number, const smtp::ForwardPath& asked,
@@ -184,6 +190,8 @@ class Inbound : private uv::SocketHandler {
   std::shared_ptr<Transaction> answered_;    // the one before, until we know that the client has had its final reply
   smtp::TlsState tls_state_ = smtp::TlsState::Unavailable;
   std::unique_ptr<Relaying> relaying_;       // where an MTA behind us decides
+  std::optional<ClientDnsName> dns_name_;    // absent: DNS is being asked
+  std::optional<smtp::BodyOffered> body_waiting_for_name_;
   struct RelayedRecipient {
     smtp::EventNumber number;
     smtp::ForwardPath to;

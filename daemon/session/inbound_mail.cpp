@@ -22,9 +22,16 @@ void Inbound::handle(const smtp::SenderOffered& event) {
   if (size > settings->spill_at && size + services_.budgets.spill.used() > settings->spill_octets_max) {
     return smtp_->answer(event.number, smtp::replies::storage_full, services_.loop.now());  // RFC 1870 section 6.1
   }
-  transaction_ = Transaction::make({services_.loop, services_.backends, services_.ledger, services_.journal}, settings,
-                                   event.from, event.parameters, transaction_facts());
+  transaction_ = new_transaction(event.from, event.parameters);
   smtp_->answer(event.number, smtp::replies::sender_ok, services_.loop.now());
+}
+
+std::shared_ptr<Transaction> Inbound::new_transaction(const smtp::ReversePath& from,
+                                                      const smtp::MailParameters& parameters) {
+  auto made = Transaction::make({services_.loop, services_.backends, services_.ledger, services_.journal},
+                                services_.settings.get(), from, parameters, transaction_facts());
+  if (dns_name_) made->name_client(*dns_name_);
+  return made;
 }
 
 void Inbound::handle(const smtp::RecipientOffered& event) {
@@ -90,6 +97,10 @@ void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPat
 }
 
 void Inbound::handle(const smtp::BodyOffered& event) {
+  if (!dns_name_ && writes_received_field()) {
+    body_waiting_for_name_ = event;
+    return;
+  }
   if (relaying_) return relaying_->machine().handle(event, services_.loop.now());
   assert(transaction_);
   const RunSettings& settings = transaction_->settings();
@@ -107,9 +118,16 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   smtp_->answer(event.number, smtp::replies::start_input, services_.loop.now());
 }
 
+bool Inbound::writes_received_field() const {
+  if (!relaying_) return true;
+  const auto* backend = relaying_->backend();
+  return backend != nullptr && backend->pass_through->trace == delivery::PassThrough::Trace::Received;
+}
+
 std::string Inbound::received_field() const {
   smtp::TraceFacts trace;
   trace.client_name = smtp_->client_name();
+  trace.client_dns_name = record_.dns_name;
   trace.client_address = peer_.address;
   trace.by = hostname_;
   trace.protocol = smtp_->protocol_name();
@@ -180,6 +198,7 @@ void Inbound::settle_reply(Received received) {
 }
 
 void Inbound::handle(const smtp::TransactionEnded& event) {
+  body_waiting_for_name_.reset();
   if (transaction_ && event.refusal) transaction_->refuse_message(*event.refusal);
   if (relaying_) relaying_->machine().handle(event, services_.loop.now());
   transaction_.reset();

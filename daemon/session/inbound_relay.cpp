@@ -23,6 +23,7 @@ RelayedClient Inbound::relayed_client() const {
   client.source = peer_;
   client.destination = record_.local;
   client.id = record_.id;
+  client.name = dns_name_;
   if (!record_.tls) return client;
   client.server_name = record_.sni;
   client.alpn = stream_->facts().alpn;
@@ -63,8 +64,7 @@ bool Inbound::handle_relay_action() {
 void Inbound::handle(const smtp::CommandOffered& event) {
   const Instant now = services_.loop.now();
   if (event.from) {
-    transaction_ = Transaction::make({services_.loop, services_.backends, services_.ledger, services_.journal},
-                                     services_.settings.get(), *event.from, {}, transaction_facts());
+    transaction_ = new_transaction(*event.from, {});
   }
   if (!event.to) return relaying_->machine().handle(event, nullptr, now);
   const relay::Route route = relaying_->route(*event.to);
@@ -76,9 +76,7 @@ void Inbound::handle(const smtp::ChunkComplete& event) { relaying_->machine().ha
 
 void Inbound::relay_text(const smtp::BodyChunk& chunk) {
   const Instant now = services_.loop.now();
-  const auto* backend = relaying_->backend();
-  const bool traced = backend != nullptr && backend->pass_through->trace == delivery::PassThrough::Trace::Received;
-  if (traced && transaction_ && relaying_->machine().before_text()) {
+  if (writes_received_field() && transaction_ && relaying_->machine().before_text()) {
     const std::string field = received_field();
     relaying_->machine().handle(smtp::BodyChunk{field}, now);
   }

@@ -124,8 +124,18 @@ void Relaying::leave() {
   timer_.stop();
 }
 
+void Relaying::named(const ClientDnsName& name) {
+  client_.name = name;
+  if (const auto connect = std::exchange(waiting_for_name_, std::nullopt)) dial(*connect);
+}
+
 void Relaying::dial(const relay::Connect& connect) {
   const auto* backend = settings_->routes->find(connect.backend);
+  if (!client_.name && backend->pass_through->identity == PassThrough::Identity::Xclient) {
+    // It decides by this name, and takes what it is told first for the truth.
+    waiting_for_name_ = connect;
+    return;
+  }
   if (connect.attempt == 0) targets_ = surroundings_.backends.targets(*backend);
   if (connect.attempt > 0 && target_) surroundings_.backends.target_failed(*target_);
   if (connect.attempt >= targets_.size()) {
@@ -137,6 +147,7 @@ void Relaying::dial(const relay::Connect& connect) {
 }
 
 void Relaying::disconnect(const relay::Disconnect& disconnect) {
+  waiting_for_name_.reset();
   if (link_ != nullptr) std::exchange(link_, nullptr)->close(disconnect.last_words);
 }
 
@@ -149,7 +160,7 @@ relay::BackendOptions Relaying::identity(const delivery::BackendSettings& backen
     proxy::ClientIdentity identity;
     identity.address = client_.source.address;
     identity.port = client_.source.port;
-    identity.name = identity.reverse_name = client_.name;
+    tell_name(*client_.name, identity);
     identity.destination_address = client_.destination.address;
     identity.destination_port = client_.destination.port;
     made.xclient = std::move(identity);

@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "daemon/session/relay_backends.h"
 #include "daemon/session/relay_link.h"
+#include "daemon/session/reverse_dns.h"
 #include "daemon/session/settings.h"
 #include "daemon/uv/loop.h"
 #include "proxy/header.h"
@@ -24,7 +25,7 @@ namespace postern::session {
 struct RelayedClient {
   Endpoint source;
   Endpoint destination;
-  std::optional<std::string> name;     ///< confirmed by DNS
+  std::optional<ClientDnsName> name;   ///< absent: DNS is being asked
   std::string server_name;             ///< SNI, raw
   std::string alpn;
   std::optional<proxy::TlsFacts> tls;  ///< absent in clear
@@ -52,6 +53,9 @@ class Relaying final : private RelayLink::Owner {
   /// STARTTLS has succeeded, and the server name may have decided anew.
   void tls_started(std::shared_ptr<const RunSettings> settings, const delivery::BackendSettings* decided,
                    RelayedClient client, std::string hostname);
+
+  /// DNS has said who the client is; a backend that is to be told so has waited for it.
+  void named(const ClientDnsName& name);
 
   /// Where a recipient goes when nothing else decides.
   relay::Route route(const smtp::ForwardPath& to) const;
@@ -88,6 +92,7 @@ class Relaying final : private RelayLink::Owner {
   relay::Relay machine_;
   std::vector<delivery::Target> targets_;  // of the connection that comes to be
   std::optional<delivery::Target> target_;
+  std::optional<relay::Connect> waiting_for_name_;
   RelayLink* link_ = nullptr;
   bool greeted_ = false;                   // something came over the link
   uv::Timer timer_;

@@ -63,6 +63,8 @@ struct RunSettings {
   std::uint64_t generation = 0;
   std::map<Endpoint, ListenerSettings> listeners;  ///< by listening address
   smtp::SmtpSettings smtp;
+  bool reverse_dns = true;  ///< clients are asked about
+  Duration reverse_dns_within = std::chrono::seconds(3);
   std::optional<smtp::Extensions> offer;  ///< nothing: as far as every backend offered them
   ConnectionLimits connection_limits;
   Duration final_deadline = std::chrono::minutes(8);

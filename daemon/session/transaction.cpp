@@ -30,6 +30,11 @@ void Transaction::refuse(const smtp::ForwardPath& asked, const std::string& back
   log(asked, backend, {delivery::status_of(reply), reply});
 }
 
+void Transaction::name_client(const ClientDnsName& name) {
+  client_name_ = name;
+  if (name.name) facts_.dns_name = name.name->text();
+}
+
 std::optional<smtp::ForwardPath> Transaction::only_recipient() const {
   if (recipients_.size() != 1) return std::nullopt;
   return recipients_.front().asked;
@@ -120,6 +125,7 @@ proxy::ClientIdentity Transaction::client_identity() const {
   client.protocol = "ESMTP";
   client.identifier = facts_.transaction;
   client.origin = "REMOTE";
+  tell_name(client_name_, client);
   return client;
 }
 

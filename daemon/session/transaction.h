@@ -14,6 +14,7 @@
 #include "daemon/session/backends.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/message.h"
+#include "daemon/session/reverse_dns.h"
 #include "daemon/session/settings.h"
 #include "daemon/uv/loop.h"
 #include "delivery/ledger.h"
@@ -56,6 +57,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
                             smtp::RecipientParameters parameters);
   /// A recipient was refused or deferred at RCPT: one log line.
   void refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply);
+
+  /// DNS has said who the client is.
+  void name_client(const ClientDnsName& name);
 
   /// The recipient for the Received header: only when there is exactly one (RFC 5321 section 4.4 and 7.6).
   std::optional<smtp::ForwardPath> only_recipient() const;
@@ -154,6 +158,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   smtp::ReversePath from_;
   smtp::MailParameters parameters_;
   observe::RecipientRecord facts_;
+  ClientDnsName client_name_;
   Instant began_{};
   Instant final_deadline_{};
   std::vector<Recipient> recipients_;

@@ -2,6 +2,7 @@
 
 #include <ares.h>
 #include <arpa/inet.h>
+#include <netdb.h>
 
 #include <algorithm>
 #include <cstring>
@@ -59,6 +60,54 @@ Result<Resolved> to_result(const DnsName& name, int status, const ares_addrinfo*
   return found;
 }
 
+/// Where the names of an address are (RFC 1035 section 3.5, RFC 3596 section 2.5).
+std::string reverse_owner(const IpAddress& address) {
+  constexpr std::string_view hex = "0123456789abcdef";
+  const auto octets = address.octets();
+  std::string name;
+  for (auto octet = octets.rbegin(); octet != octets.rend(); ++octet) {
+    const auto value = static_cast<unsigned char>(*octet);
+    if (address.is_v4()) {
+      name += std::to_string(value) + '.';
+    } else {
+      name += {hex[value & 0xf], '.', hex[value >> 4], '.'};
+    }
+  }
+  return name + (address.is_v4() ? "in-addr.arpa" : "ip6.arpa");
+}
+
+using Names = tl::expected<std::vector<DnsName>, Resolver::NoName>;
+
+Names to_names(int status, const unsigned char* answer, int length) {
+  using NoName = Resolver::NoName;
+  if (status == ARES_ENOTFOUND || status == ARES_ENODATA) return tl::unexpected(NoName::None);
+  if (status != ARES_SUCCESS) return tl::unexpected(NoName::NotNow);
+  hostent* parsed = nullptr;
+  // c-ares refuses the whole answer when one of its names is no host name.
+  if (ares_parse_ptr_reply(answer, length, nullptr, 0, AF_INET, &parsed) != ARES_SUCCESS) {
+    return tl::unexpected(NoName::None);
+  }
+  const std::unique_ptr<hostent, void (*)(hostent*)> held(parsed, ares_free_hostent);
+  std::vector<DnsName> names;
+  for (char** alias = parsed->h_aliases; alias != nullptr && *alias != nullptr; ++alias) {
+    if (names.size() == Resolver::reverse_names_max) break;
+    if (auto name = DnsName::parse(*alias)) names.push_back(std::move(*name));
+  }
+  if (names.empty()) return tl::unexpected(NoName::None);
+  return names;
+}
+
+tl::expected<Duration, Resolver::NoName> to_confirmation(int status, const ares_addrinfo* answer,
+                                                         const IpAddress& address) {
+  using NoName = Resolver::NoName;
+  if (status == ARES_ENOTFOUND || status == ARES_ENODATA) return tl::unexpected(NoName::None);
+  if (status != ARES_SUCCESS) return tl::unexpected(NoName::NotNow);
+  for (const auto* node = answer->nodes; node != nullptr; node = node->ai_next) {
+    if (from_kernel(node->ai_addr).address == address) return std::chrono::seconds(node->ai_ttl);
+  }
+  return tl::unexpected(NoName::None);
+}
+
 void set_servers(ares_channel channel, const std::vector<Endpoint>& servers) {
   std::vector<ares_addr_port_node> nodes(servers.size());
   for (std::size_t n = 0; n < servers.size(); ++n) {
@@ -77,15 +126,6 @@ void set_servers(ares_channel channel, const std::vector<Endpoint>& servers) {
 // callback, sometimes within the call that began them. Those ends are put on a list and told from a timer, outside of
 // c-ares, so that a callback may do anything, also destroy the Resolver.
 struct Resolver::State : std::enable_shared_from_this<State> {
-  struct Query {
-    State& state;
-    DnsName name;
-    std::function<void(Result<Resolved>)> done;
-  };
-  struct Finished {
-    std::function<void(Result<Resolved>)> done;
-    Result<Resolved> result;
-  };
   struct Poll {
     uv_poll_t handle{};
     State* state = nullptr;
@@ -103,7 +143,8 @@ struct Resolver::State : std::enable_shared_from_this<State> {
   std::map<int, Poll*> polls;
   std::unique_ptr<Timer> timeout;
   std::unique_ptr<Timer> telling;
-  std::vector<Finished> finished;
+  std::vector<std::function<void()>> finished;
+  bool by_dns_alone = false;
   bool closing = false;
 
   void open(const Options& options) {
@@ -112,8 +153,10 @@ struct Resolver::State : std::enable_shared_from_this<State> {
     ares_options wanted{};
     wanted.timeout = static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(options.timeout).count());
     wanted.tries = static_cast<int>(options.tries);
+    by_dns_alone = options.sources == Options::Sources::Dns;
     char hosts_file_then_dns[] = "fb";
-    wanted.lookups = hosts_file_then_dns;
+    char dns[] = "b";
+    wanted.lookups = by_dns_alone ? dns : hosts_file_then_dns;
     wanted.sock_state_cb = [](void* state, ares_socket_t descriptor, int readable, int writable) {
       static_cast<State*>(state)->watch(descriptor,
                                         (readable != 0 ? UV_READABLE : 0) | (writable != 0 ? UV_WRITABLE : 0));
@@ -133,25 +176,65 @@ struct Resolver::State : std::enable_shared_from_this<State> {
   }
 
   void ask(const DnsName& name, std::function<void(Result<Resolved>)> done) {
-    if (is_localhost(name)) return finish({std::move(done), localhost()});
-    if (initialised != ARES_SUCCESS) return finish({std::move(done), to_result(name, initialised, nullptr)});
+    if (is_localhost(name)) return finish(std::move(done), Result<Resolved>(localhost()));
+    ask_for_addresses<Result<Resolved>>(
+        name, AF_UNSPEC, [name](int status, const ares_addrinfo* answer) { return to_result(name, status, answer); },
+        std::move(done));
+  }
+
+  void ask(const DnsName& name, const IpAddress& address, std::function<void(tl::expected<Duration, NoName>)> done) {
+    ask_for_addresses<tl::expected<Duration, NoName>>(
+        name, address.is_v4() ? AF_INET : AF_INET6,
+        [address](int status, const ares_addrinfo* answer) { return to_confirmation(status, answer, address); },
+        std::move(done));
+  }
+
+  template <class Outcome>
+  void ask_for_addresses(const DnsName& name, int family, std::function<Outcome(int, const ares_addrinfo*)> read,
+                         std::function<void(Outcome)> done) {
+    struct Asked {
+      State& state;
+      std::function<Outcome(int, const ares_addrinfo*)> read;
+      std::function<void(Outcome)> done;
+    };
+    if (initialised != ARES_SUCCESS) return finish(std::move(done), read(initialised, nullptr));
     ares_addrinfo_hints hints{};
-    hints.ai_family = AF_UNSPEC;
+    hints.ai_family = family;
     hints.ai_socktype = SOCK_STREAM;
     ares_getaddrinfo(
-        channel, name.text().c_str(), nullptr, &hints,
+        channel, (by_dns_alone ? name.text() + '.' : name.text()).c_str(), nullptr, &hints,
         [](void* argument, int status, int, ares_addrinfo* answer) {
-          const std::unique_ptr<Query> query(static_cast<Query*>(argument));
+          const std::unique_ptr<Asked> query(static_cast<Asked*>(argument));
           State& state = query->state;
-          if (!state.closing) state.finish({std::move(query->done), to_result(query->name, status, answer)});
+          if (!state.closing) state.finish(std::move(query->done), query->read(status, answer));
           if (answer != nullptr) ares_freeaddrinfo(answer);
         },
-        new Query{*this, name, std::move(done)});
+        new Asked{*this, std::move(read), std::move(done)});
     wait_for_timeout();
   }
 
-  void finish(Finished end) {
-    finished.push_back(std::move(end));
+  void ask(const IpAddress& address, std::function<void(Names)> done) {
+    struct Asked {
+      State& state;
+      std::function<void(Names)> done;
+    };
+    if (initialised != ARES_SUCCESS) return finish(std::move(done), to_names(initialised, nullptr, 0));
+    constexpr int class_internet = 1;
+    constexpr int type_ptr = 12;
+    ares_query(
+        channel, reverse_owner(address).c_str(), class_internet, type_ptr,
+        [](void* argument, int status, int, unsigned char* answer, int length) {
+          const std::unique_ptr<Asked> query(static_cast<Asked*>(argument));
+          State& state = query->state;
+          if (!state.closing) state.finish(std::move(query->done), to_names(status, answer, length));
+        },
+        new Asked{*this, std::move(done)});
+    wait_for_timeout();
+  }
+
+  template <class Outcome>
+  void finish(std::function<void(Outcome)> done, Outcome outcome) {
+    finished.push_back([done = std::move(done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
     telling->start_at(loop.now());
   }
 
@@ -160,7 +243,7 @@ struct Resolver::State : std::enable_shared_from_this<State> {
     auto ends = std::exchange(finished, {});
     for (auto& end : ends) {
       if (closing) return;
-      end.done(std::move(end.result));
+      end();
     }
   }
 
@@ -212,6 +295,15 @@ Resolver::~Resolver() { state_->close(); }
 
 void Resolver::addresses(const DnsName& name, std::function<void(Result<Resolved>)> done) {
   state_->ask(name, std::move(done));
+}
+
+void Resolver::names(const IpAddress& address, std::function<void(tl::expected<std::vector<DnsName>, NoName>)> done) {
+  state_->ask(address, std::move(done));
+}
+
+void Resolver::confirm(const DnsName& name, const IpAddress& address,
+                       std::function<void(tl::expected<Duration, NoName>)> done) {
+  state_->ask(name, address, std::move(done));
 }
 
 }  // namespace postern::uv

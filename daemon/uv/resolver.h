@@ -24,6 +24,11 @@ class Resolver {
     std::vector<Endpoint> servers;  ///< empty: those of /etc/resolv.conf, as it is now
     Duration timeout = std::chrono::seconds(5);  ///< of the first try; later ones wait longer
     unsigned tries = 2;
+    enum class Sources {
+      HostsThenDns,  ///< /etc/hosts, then DNS with the search list of /etc/resolv.conf
+      Dns,           ///< only DNS, and names as they are: nothing is read from the disk
+    };
+    Sources sources = Sources::HostsThenDns;
   };
   Resolver(Loop& loop, Options options);
   /// Open queries are dropped without their callbacks. May be called in a callback.
@@ -32,6 +37,19 @@ class Resolver {
   /// `localhost` (RFC 6761 section 6.3), /etc/hosts and the search list of /etc/resolv.conf are honoured. The callback
   /// never comes from within the call. No address is a failure that says why.
   void addresses(const DnsName& name, std::function<void(Result<Resolved>)> done);
+
+  /// Why an address has no name, or a name not this address.
+  enum class NoName {
+    None,    ///< DNS says so
+    NotNow,  ///< nobody could say
+  };
+  /// The names that reverse DNS gives an address (PTR), in the order of the answer, which anybody can set to anything:
+  /// what is no host name is left out, and so is what stands behind the first `reverse_names_max`; never empty.
+  void names(const IpAddress& address, std::function<void(tl::expected<std::vector<DnsName>, NoName>)> done);
+  static constexpr std::size_t reverse_names_max = 5;
+
+  /// Whether a name has this address: for how long that may be remembered (its TTL), or why not.
+  void confirm(const DnsName& name, const IpAddress& address, std::function<void(tl::expected<Duration, NoName>)> done);
 
  private:
   struct State;

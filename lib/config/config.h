@@ -14,6 +14,7 @@
 #include "certs/settings.h"
 #include "delivery/settings.h"
 #include "mtasts/policy_host.h"
+#include "report/settings.h"
 #include "smtp/address.h"
 #include "smtp/extensions.h"
 #include "smtp/settings.h"
@@ -66,6 +67,7 @@ struct StartConfig {
   unsigned workers = 0;             ///< 0 = one per core
   std::string state_dir = "/var/lib/postern";
   std::string control = "/run/postern/control";  ///< path of the control socket; empty: none
+  std::vector<Endpoint> dns_servers;  ///< empty: those of /etc/resolv.conf
 };
 
 enum class LogLevel { Error, Warning, Info, Debug };
@@ -99,6 +101,9 @@ struct RunConfig {
   std::uint64_t spill_octets_max = 8'000'000'000;        ///< likewise, in files
   delivery::LedgerSettings ledger;
   LogSettings log;
+  bool reverse_dns = true;
+  Duration reverse_dns_within = std::chrono::seconds(3);
+  report::ScoreSettings score;
   delivery::RecipientCheckSettings recipient_checks;
   delivery::HarvestSettings harvest;
   std::vector<delivery::BackendSettings> backends;

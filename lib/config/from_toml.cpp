@@ -59,6 +59,7 @@ Parsed from_toml(const std::string& path, const Environment& environment) {
     read_listeners(root, config.run);
     read_certificates(root, config.run);
     read_smtp(root, config.run);
+    read_observation(root, config);
     read_recipients(root, config.run);
     const UniqueNames backends = read_backends(root, config.run);
     read_domains(root, environment, backends, diagnostics, config.run);

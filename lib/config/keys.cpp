@@ -78,6 +78,14 @@ const std::vector<Key>& keys() {
       {"timeouts.handshake", "duration", "\"30s\"", Reload, "a whole TLS handshake"},
       {"timeouts.drain", "duration", "\"30s\"", Reload, "how long a stopping daemon waits for its sessions"},
       {"timeouts.final", "duration", "\"8m\"", Reload, "from the end of a message to our reply"},
+      {"timeouts.reverse_dns", "duration", "\"3s\"", Reload, "how long DNS is waited for to name a client"},
+
+      {"dns.servers", "addresses", "those of /etc/resolv.conf", Restart, "which DNS servers are asked"},
+      {"dns.reverse", "boolean", "true", Reload, "whether the names of clients are looked up"},
+
+      {"score.enabled", "boolean", "true", Reload, "whether handshakes and deliveries are counted by sender"},
+      {"score.retention", "duration", "\"7d\"", Reload, "how long they are kept"},
+      {"score.senders", "integer", "5000", Reload, "senders, and domains, that are counted apart"},
 
       {"log.level", "choice", "\"info\"", Reload, "error, warning, info or debug"},
       {"log.format", "choice", "\"text\"", Reload, "text or json"},

@@ -21,6 +21,9 @@ void read_certificates(const Section& root, RunConfig& run);
 /// `[smtp]`, `[limits]`, `[timeouts]`, `[log]`
 void read_smtp(const Section& root, RunConfig& run);
 
+/// `[dns]` and `[score]`
+void read_observation(const Section& root, Config& config);
+
 /// `[recipients]`
 void read_recipients(const Section& root, RunConfig& run);
 

@@ -17,6 +17,7 @@ struct SessionRecord {
   Endpoint peer;
   Endpoint local;
   std::string client_name;   ///< EHLO, raw
+  std::string dns_name;      ///< confirmed by DNS; empty: none is
   std::string proxy;         ///< who has said that this is the peer: a load balancer's address, and what else it said
   bool tls = false;
   std::string sni;           ///< raw; empty: none
@@ -42,6 +43,7 @@ struct RecipientRecord {
   std::string to;
   Endpoint peer;
   std::string client_name;
+  std::string dns_name;
   std::string tls_version;
   std::string tls_cipher;
   std::string sni;

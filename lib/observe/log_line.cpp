@@ -117,6 +117,7 @@ std::string render(const SessionRecord& record, LineFormat format, WallTime time
   fields.add("id", record.id);
   fields.add("peer", record.peer.text());
   fields.add("local", record.local.text());
+  fields.add("name", record.dns_name);
   fields.add("helo", record.client_name);
   fields.add("proxy", record.proxy);
   fields.add("tls", record.tls ? record.tls_version : "none");
@@ -149,6 +150,7 @@ std::string render(const RecipientRecord& record, LineFormat format, WallTime ti
   fields.add("octets", record.octets);
   fields.add("message_id", record.message_id);
   fields.add("peer", record.peer.text());
+  fields.add("name", record.dns_name);
   fields.add("helo", record.client_name);
   fields.add("tls", record.tls_version.empty() ? "none" : record.tls_version);
   fields.add("cipher", record.tls_cipher);

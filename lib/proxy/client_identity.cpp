@@ -119,6 +119,7 @@ namespace {
 Result<std::string> tell(std::string_view verb, const ClientIdentity& identity,
                          const std::vector<std::string_view>& offered) {
   if (!lists(offered, "ADDR") || !identity.address) return fail("{} is offered without ADDR", verb);
+  const auto absent = identity.name_may_come ? temporarily_unavailable : unavailable;
   std::string command(verb);
   for (const Attribute& attribute : attributes) {
     if (!lists(offered, attribute.name)) continue;
@@ -126,7 +127,7 @@ Result<std::string> tell(std::string_view verb, const ClientIdentity& identity,
     const bool is_name = attribute.name == "NAME" || attribute.name == "REVERSE_NAME";
     if (!value && !is_name) continue;
     command += fmt::format(" {}={}", attribute.name,
-                           value ? xtext(std::string_view(*value).substr(0, value_octets_max)) : std::string(unavailable));
+                           value ? xtext(std::string_view(*value).substr(0, value_octets_max)) : std::string(absent));
   }
   return command;
 }

@@ -19,6 +19,7 @@ struct ClientIdentity {
   std::optional<std::uint16_t> port;                ///< PORT
   std::optional<std::string> name;                  ///< NAME: the confirmed host name
   std::optional<std::string> reverse_name;          ///< REVERSE_NAME: what reverse DNS says, confirmed or not
+  bool name_may_come = false;                       ///< absent names are `[TEMPUNAVAIL]`: DNS could not say
   std::optional<std::string> hello_name;            ///< HELO: raw
   std::optional<std::string> protocol;              ///< PROTO: "SMTP" or "ESMTP"
   std::optional<std::string> login;                 ///< LOGIN: the SASL user
@@ -39,8 +40,8 @@ inline constexpr std::string_view xforward_attributes = "NAME ADDR PORT PROTO HE
 Result<void> read_attributes(std::string_view argument, std::string_view allowed, ClientIdentity& known);
 
 /// The XCLIENT command that tells `identity` to a backend whose EHLO answer offered `offered` (Exim answers a fatal 501
-/// to any other attribute), without CRLF. NAME and REVERSE_NAME are said to be `[UNAVAILABLE]` when they are absent:
-/// the backend would else keep those of the proxy. An error when the backend takes no ADDR.
+/// to any other attribute), without CRLF. NAME and REVERSE_NAME are said to be `[UNAVAILABLE]` or `[TEMPUNAVAIL]`
+/// when they are absent: the backend would else keep those of the proxy. An error when the backend takes no ADDR.
 Result<std::string> xclient_command(const ClientIdentity& identity, const std::vector<std::string_view>& offered);
 
 /// The same with XFORWARD, which informs the backend's log and policy but begins no new session.

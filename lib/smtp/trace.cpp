@@ -62,10 +62,12 @@ void add_client(Folder& folder, const TraceFacts& facts) {
   folder.add("from");
   if (is_plain_client_name(facts.client_name)) {
     folder.add(facts.client_name);
-    folder.add('(' + literal(facts.client_address) + ')');
+    if (!facts.client_dns_name.empty()) folder.add('(' + facts.client_dns_name);
+    folder.add((facts.client_dns_name.empty() ? "(" : "") + literal(facts.client_address) + ')');
   } else {
     folder.add(literal(facts.client_address));
-    folder.add("(HELO");
+    if (!facts.client_dns_name.empty()) folder.add('(' + facts.client_dns_name);
+    folder.add(facts.client_dns_name.empty() ? "(HELO" : "HELO");
     folder.add(escaped(facts.client_name) + ')');
   }
 }

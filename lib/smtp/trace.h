@@ -12,6 +12,7 @@ namespace postern::smtp {
 
 struct TraceFacts {
   std::string client_name;             ///< as given in EHLO
+  std::string client_dns_name;         ///< confirmed by DNS; empty: none is
   IpAddress client_address;
   std::string by;                      ///< our host name
   std::string protocol;                ///< ServerSession::protocol_name()

@@ -166,6 +166,7 @@ class World final : public SessionDirectory {
   Counters counters;
   IdSource ids{0};
   uv::Resolver resolver{loop, {}};
+  ReverseDns reverse_dns{loop, resolver};
   Backends backends{loop, resolver, journal, {.hostname = "mx.example"}};
   RelayBackends relay_backends{loop, resolver, "mx.example"};
   MessageBudgets budgets;
@@ -182,6 +183,7 @@ class World final : public SessionDirectory {
                            .relay_backends = relay_backends,
                            .ledger = ledger,
                            .harvest = harvest,
+                           .reverse_dns = reverse_dns,
                            .journal = journal,
                            .counters = counters,
                            .ids = ids,

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "daemon/uv/sockaddr.h"
+#include "tests/loop/dns_server.h"
 #include "tests/loop/uv_support.h"
 
 using namespace postern;
@@ -16,93 +17,6 @@ using namespace postern::uv::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr int type_a = 1, type_cname = 5, type_aaaa = 28;
-
-struct Record {
-  int type;
-  unsigned ttl;
-  std::string data;
-  std::string owner = "\xc0\x0c";  ///< a pointer to the name of the question
-};
-
-struct Answer {
-  int rcode = 0;
-  std::vector<Record> records;
-};
-
-std::string address(const char* text) { return std::string(IpAddress::parse(text)->octets()); }
-
-std::string big_endian(unsigned value, int octets) {
-  std::string made;
-  for (int n = octets - 1; n >= 0; --n) made += static_cast<char>((value >> (8 * n)) & 0xff);
-  return made;
-}
-
-/// A DNS server for one UDP port of loopback, on the loop of the test (RFC 1035 section 4).
-class DnsServer {
- public:
-  explicit DnsServer(Loop& loop) : loop_(loop) {
-    descriptor_ = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    const KernelAddress address = to_kernel(Endpoint::parse("127.0.0.1:0").value());
-    REQUIRE(::bind(descriptor_, address.get(), address.length) == 0);
-    uv_poll_init(loop.get(), &poll_, descriptor_);
-    poll_.data = this;
-    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* poll, int, int) { static_cast<DnsServer*>(poll->data)->serve(); });
-  }
-  ~DnsServer() {
-    bool closed = false;
-    poll_.data = &closed;
-    uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* poll) { *static_cast<bool*>(poll->data) = true; });
-    ::close(descriptor_);
-    CHECK(turn_until(loop_, [&closed] { return closed; }));
-  }
-  DnsServer(const DnsServer&) = delete;
-  DnsServer& operator=(const DnsServer&) = delete;
-
-  Endpoint endpoint() const { return from_kernel(local_address(descriptor_).get()); }
-
-  /// What is known; nothing means that no answer is sent. Everything else does not exist.
-  std::function<std::optional<Answer>(const std::string& name, int type)> zone = [](const auto&, int) {
-    return Answer{3, {}};
-  };
-  int queries = 0;
-
- private:
-  void serve() {
-    char packet[512];
-    KernelAddress from;
-    from.length = sizeof from.storage;
-    const ssize_t length = ::recvfrom(descriptor_, packet, sizeof packet, 0, from.get(), &from.length);
-    if (length < 17) return;
-    ++queries;
-    const std::string_view query(packet, static_cast<std::size_t>(length));
-    std::size_t at = 12;
-    std::string name;
-    while (query[at] != 0) {
-      const auto label = static_cast<std::size_t>(query[at]);
-      if (!name.empty()) name += '.';
-      name += query.substr(at + 1, label);
-      at += label + 1;
-    }
-    const int type = query[at + 2];
-    const auto answer = zone(name, type);
-    if (!answer) return;
-    std::string reply(query.substr(0, 2));
-    reply += big_endian(0x8180u | static_cast<unsigned>(answer->rcode), 2) + big_endian(1, 2) +
-             big_endian(static_cast<unsigned>(answer->records.size()), 2) + big_endian(0, 4);
-    reply += query.substr(12, at + 5 - 12);
-    for (const auto& record : answer->records) {
-      reply += record.owner + big_endian(static_cast<unsigned>(record.type), 2) + big_endian(1, 2) +
-               big_endian(record.ttl, 4) + big_endian(static_cast<unsigned>(record.data.size()), 2) + record.data;
-    }
-    ::sendto(descriptor_, reply.data(), reply.size(), 0, from.get(), from.length);
-  }
-
-  Loop& loop_;
-  int descriptor_;
-  uv_poll_t poll_{};
-};
 
 struct Fixture {
   Loop loop;
@@ -254,4 +168,66 @@ TEST_CASE("a resolver may be destroyed in a callback, with other answers waiting
   }
   CHECK(turn_until(f.loop, [&] { return told > 0; }));
   CHECK(told == 1);
+}
+
+TEST_CASE("the names that reverse DNS gives an address") {
+  Fixture f;
+  f.resolver = std::make_unique<Resolver>(
+      f.loop, Resolver::Options{.servers = {f.server.endpoint()}, .timeout = 10s, .tries = 2, .sources = Resolver::Options::Sources::Dns});
+  const auto names = [&f](const char* address) {
+    std::optional<tl::expected<std::vector<DnsName>, Resolver::NoName>> result;
+    f.resolver->names(*IpAddress::parse(address), [&](auto got) { result = std::move(got); });
+    CHECK_FALSE(result);  // never within the call
+    REQUIRE(turn_until(f.loop, [&] { return result.has_value(); }));
+    std::string text;
+    if (!*result) return std::string(result->error() == Resolver::NoName::None ? "none" : "not now");
+    for (const auto& name : **result) text += name.text() + " ";
+    return text;
+  };
+  std::string asked;
+  std::optional<Answer> answer;
+  f.server.zone = [&](const std::string& name, int type) {
+    asked = name + (type == type_ptr ? " PTR" : " something else");
+    return answer;
+  };
+  answer = Answer{0, {{type_ptr, 60, wire_name("MX.example.org")}}};
+  CHECK(names("192.0.2.1") == "mx.example.org ");
+  CHECK(asked == "1.2.0.192.in-addr.arpa PTR");
+  // Whoever owns the address may say anything: what is no host name does not get through.
+  for (const char* bad : {"a b.example", "x\r\nRCPT TO:<a@b>.example", "192.0.2.1", "*.example", "a\\.example", "[x]"}) {
+    INFO(bad);
+    answer = Answer{0, {{type_ptr, 60, wire_name(bad)}}};
+    CHECK(names("192.0.2.1") == "none");
+  }
+  answer = Answer{0, {}};
+  for (char c = 'a'; c <= 'h'; ++c) answer->records.push_back({type_ptr, 60, wire_name(std::string(1, c) + ".example")});
+  CHECK(names("2001:db8::1") == "a.example b.example c.example d.example e.example ");
+  CHECK(asked == "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa PTR");
+  answer = Answer{3, {}};
+  CHECK(names("192.0.2.1") == "none");
+  answer = Answer{2, {}};
+  CHECK(names("192.0.2.1") == "not now");
+}
+
+TEST_CASE("whether a name has an address") {
+  Fixture f;
+  f.resolver = std::make_unique<Resolver>(
+      f.loop, Resolver::Options{.servers = {f.server.endpoint()}, .timeout = 10s, .tries = 2, .sources = Resolver::Options::Sources::Dns});
+  f.server.zone = [](const std::string& name, int type) {
+    if (name == "broken.example") return Answer{2, {}};
+    if (name != "mx.example") return Answer{3, {}};
+    if (type != type_a) return Answer{0, {}};
+    return Answer{0, {{type_a, 70, address("192.0.2.1")}, {type_a, 70, address("192.0.2.2")}}};
+  };
+  const auto confirm = [&f](const char* name, const char* address) {
+    std::optional<tl::expected<Duration, Resolver::NoName>> result;
+    f.resolver->confirm(*DnsName::parse(name), *IpAddress::parse(address), [&](auto got) { result = got; });
+    REQUIRE(turn_until(f.loop, [&] { return result.has_value(); }));
+    return *result;
+  };
+  CHECK(confirm("mx.example", "192.0.2.2") == 70s);
+  CHECK(confirm("mx.example", "192.0.2.3") == tl::unexpected(Resolver::NoName::None));
+  CHECK(confirm("mx.example", "2001:db8::1") == tl::unexpected(Resolver::NoName::None));
+  CHECK(confirm("nothing.example", "192.0.2.1") == tl::unexpected(Resolver::NoName::None));
+  CHECK(confirm("broken.example", "192.0.2.1") == tl::unexpected(Resolver::NoName::NotNow));
 }

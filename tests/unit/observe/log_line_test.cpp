@@ -50,6 +50,12 @@ TEST_CASE("a session with TLS, in both formats") {
   CHECK(json["messages"] == 1);
 }
 
+TEST_CASE("the name of a client stands before what it calls itself") {
+  SessionRecord record = tls_session();
+  record.dns_name = "out.mail.example";
+  CHECK(render(record, LineFormat::Text, noon).find(" name=out.mail.example helo=mail.example ") != std::string::npos);
+}
+
 TEST_CASE("a session in clear has no TLS fields") {
   SessionRecord record = tls_session();
   record.tls = false;

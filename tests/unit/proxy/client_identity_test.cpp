@@ -40,7 +40,7 @@ TEST_CASE("xtext") {
 }
 
 TEST_CASE("attributes are made from the backend's own list") {
-  const auto identity = example();
+  auto identity = example();
   CHECK(proxy::xclient_command(identity, {"NAME", "ADDR", "PROTO", "HELO", "REVERSE_NAME", "PORT", "LOGIN", "DESTADDR",
                                           "DESTPORT"}) ==
         "XCLIENT NAME=client.example.net REVERSE_NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 PORT=40000 "
@@ -48,6 +48,9 @@ TEST_CASE("attributes are made from the backend's own list") {
   // Exim answers 501 to everything else.
   CHECK(proxy::xclient_command(identity, {"ADDR", "PORT"}) == "XCLIENT ADDR=IPV6:2001:db8::1 PORT=40000");
   CHECK_FALSE(proxy::xclient_command(identity, {"NAME", "PORT"}).has_value());
+  identity.name.reset();
+  identity.name_may_come = true;
+  CHECK(proxy::xclient_command(identity, {"NAME", "ADDR"}) == "XCLIENT NAME=[TEMPUNAVAIL] ADDR=IPV6:2001:db8::1");
   CHECK_FALSE(proxy::xclient_command(ClientIdentity{}, {"ADDR"}).has_value());
 }
 

@@ -46,6 +46,16 @@ TEST_CASE("the Received field over TLS") {
         "\tmx.example.com); Mon, 23 Nov 2026 19:03:10 +0000\r\n");
 }
 
+TEST_CASE("the name that DNS confirms stands before the address, whatever the client called itself") {
+  auto named = facts();
+  named.client_dns_name = "out.client.example";
+  CHECK(unfolded(received_field(named)).starts_with(
+      "Received: from mail.client.example (out.client.example [192.0.2.1]) by mx.example.net "));
+  named.client_name = "(by evil)";
+  CHECK(unfolded(received_field(named)).starts_with(
+      "Received: from [192.0.2.1] (out.client.example HELO \\x28by evil\\x29) by mx.example.net "));
+}
+
 TEST_CASE("the Received field in clear, and without SNI") {
   auto clear = facts();
   clear.tls_version = clear.tls_cipher = clear.server_name = "";
