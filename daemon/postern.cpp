@@ -56,7 +56,7 @@ int run(int argc, char** argv) {
       ->type_name("NAME");
   certs->add_option("--match", certs_arguments.filter.text, "Only certificates with this text in a name or in the path")
       ->type_name("TEXT");
-  certs->add_option("--state", certs_arguments.filter.state, "Only served, shadowed, expired, not-yet-valid or failed ones")
+  certs->add_option("--state", certs_arguments.filter.state, "Only served, shadowed, expired, not-yet-valid, incomplete or failed ones")
       ->type_name("STATE");
   certs->add_option("--expires-within", certs_arguments.filter.expires_within_days, "Only those that end within so many days")
       ->type_name("DAYS");

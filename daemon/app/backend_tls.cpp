@@ -1,12 +1,10 @@
 #include "daemon/app/backend_tls.h"
 
-#include <unistd.h>
-
-#include <array>
 #include <map>
 #include <memory>
 #include <utility>
 
+#include "certs/anchors.h"
 #include "certs/loader.h"
 
 namespace postern::app {
@@ -15,16 +13,9 @@ namespace {
 
 constexpr std::size_t file_octets_max = 4 * 1024 * 1024;  // the anchors of a system are a quarter of it
 
-/// Where the distributions keep the anchors of the system.
-constexpr std::array<const char*, 4> system_anchor_files{"/etc/ssl/certs/ca-certificates.crt",
-                                                         "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-                                                         "/etc/ssl/cert.pem"};
-
-Result<std::string> anchor_file(const std::string& configured) {
+Result<std::string> anchor_file(certs::FileSource& files, const std::string& configured) {
   if (!configured.empty()) return configured;
-  for (const char* path : system_anchor_files) {
-    if (::access(path, R_OK) == 0) return path;
-  }
+  if (auto path = certs::system_anchor_file(files)) return std::move(*path);
   return fail("this system has no file of trust anchors (the package ca-certificates has one): name one with tls_ca");
 }
 
@@ -32,7 +23,7 @@ class ContextMaker {
  public:
   Result<std::shared_ptr<const tls::ClientContext>> make(const delivery::BackendTls& tls) {
     tls::PeerCheck check{tls::PeerCheck::Mode::Roots, {}, nullptr};
-    const auto anchors = anchor_file(tls.ca);
+    const auto anchors = anchor_file(*files_, tls.ca);
     if (!anchors) return fail_with(anchors.error());
     auto roots = read(*anchors);
     if (!roots) return fail_with(roots.error());

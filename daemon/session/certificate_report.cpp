@@ -53,7 +53,7 @@ control::Reply list_certificates(const certs::Loader& loader, const certs::Snaps
     filter.state = certs::row_state(request.state);
     if (!filter.state) {
       return control::ErrorReply{fmt::format("unknown state \"{}\"; known are: served, shadowed, expired, "
-                                             "not-yet-valid, failed",
+                                             "not-yet-valid, incomplete, failed",
                                              escaped(request.state, 64))};
     }
   }

@@ -115,7 +115,8 @@ std::string certificate_text(const control::CertificateRow& row) {
   if (!row.reason.empty()) {
     text += fmt::format("              {}{}\n", row.reason, row.since.empty() ? "" : ", since " + row.since);
   }
-  if (row.state == "served" && row.served_count < row.name_count) {
+  const bool served = row.state == "served" || row.state == "incomplete";
+  if (served && row.served_count < row.name_count) {
     text += fmt::format("              for {} of its {} names; others have another certificate\n", row.served_count,
                         row.name_count);
   }

@@ -68,6 +68,7 @@ std::vector<NameIndex::Id> ClaimTable::drop_claims(Record& record, HolderId id) 
 void ClaimTable::set(HolderId id, Holder holder, const std::vector<Claim>& claims) {
   Record& record = holders_[id];
   const auto served = drop_claims(record, id);
+  if (holder.credentials != record.holder.credentials) record.trusted.clear();
   record.holder = std::move(holder);
   counts_.certificates += record.holder.credentials.size();
   for (const auto& claim : claims) {
@@ -102,7 +103,22 @@ void ClaimTable::touch(HolderId id) {
   }
 }
 
-void ClaimTable::decide_name(NameIndex::Id id, WallTime now, Slots<Entry>::Editor& editor, Resolution& resolution) {
+void ClaimTable::forget_trust() {
+  for (auto& [id, record] : holders_) {
+    record.trusted.clear();
+    for (const auto name : record.names) mark(name);
+  }
+}
+
+bool ClaimTable::is_trusted(Record& record, std::uint8_t credential, const Vouch& vouch) {
+  record.trusted.resize(record.holder.credentials.size());
+  auto& known = record.trusted[credential];
+  if (!known) known = vouch(*record.holder.credentials[credential]);
+  return *known;
+}
+
+void ClaimTable::decide_name(NameIndex::Id id, WallTime now, const Vouch& vouch, Slots<Entry>::Editor& editor,
+                             Resolution& resolution) {
   candidates_.clear();
   candidate_links_.clear();
   for (std::uint32_t at = heads_[id]; at != none; at = links_[at].next) {
@@ -112,7 +128,14 @@ void ClaimTable::decide_name(NameIndex::Id id, WallTime now, Slots<Entry>::Edito
                            link.basis, holder.lineage, link.serving});
     candidate_links_.push_back(at);
   }
-  const Verdict verdict = decide(candidates_, now);
+  Trusted trusted;
+  if (vouch) {
+    trusted = [&](std::size_t candidate) {
+      const Link& link = links_[candidate_links_[candidate]];
+      return is_trusted(holders_.at(link.holder), link.credential, vouch);
+    };
+  }
+  const Verdict verdict = decide(candidates_, now, trusted);
   const auto credential = [&](const std::optional<std::size_t>& chosen) -> std::shared_ptr<const tls::Credential> {
     if (!chosen) return nullptr;
     const Link& link = links_[candidate_links_[*chosen]];
@@ -180,7 +203,8 @@ Fault ClaimTable::conflict_fault(const Conflict& conflict, const std::set<NameIn
   return {Fault::Severity::Warning, loser, fmt::format(fmt::runtime(text), list, winner)};
 }
 
-ClaimTable::Resolution ClaimTable::resolve(WallTime now, std::shared_ptr<const Snapshot::Index::Ids> ids) {
+ClaimTable::Resolution ClaimTable::resolve(WallTime now, std::shared_ptr<const Snapshot::Index::Ids> ids,
+                                           const Vouch& vouch) {
   Resolution resolution;
   fresh_conflicts_.clear();
   const auto before_ids = current_->index().ids;
@@ -189,7 +213,7 @@ ClaimTable::Resolution ClaimTable::resolve(WallTime now, std::shared_ptr<const S
   bool changed = ids != before_ids;
   for (const auto id : dirty_) {
     is_dirty_[id] = false;
-    decide_name(id, now, editor, resolution);
+    decide_name(id, now, vouch, editor, resolution);
   }
   changed = changed || editor.edited();
   dirty_.clear();
@@ -231,8 +255,9 @@ std::vector<ClaimTable::Contender> ClaimTable::contenders(std::string_view key) 
                            std::any_of(conflicts->second.begin(), conflicts->second.end(), [&](const Conflict& conflict) {
                              return conflict.loser == link.holder && conflict.kind == ConflictKind::HeldBack;
                            });
-    found.push_back({holders_.at(link.holder).holder.credentials[link.credential].get(), link.basis, link.serving,
-                     held_back});
+    const Record& record = holders_.at(link.holder);
+    found.push_back({record.holder.credentials[link.credential].get(), link.basis, record.holder.strength, link.serving,
+                     held_back, record.trusted.empty() ? std::nullopt : record.trusted[link.credential]});
   }
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.serving > b.serving; });
   return found;

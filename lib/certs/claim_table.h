@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -62,7 +63,13 @@ class ClaimTable {
     Changes changes;
     std::vector<Fault> new_conflicts;
   };
-  Resolution resolve(WallTime now, std::shared_ptr<const Snapshot::Index::Ids> ids);
+  /// Whether the chain of a certificate leads to a trust anchor. Asked only where that may decide who gets a name, once
+  /// for each certificate.
+  using Vouch = std::function<bool(const tls::Credential& credential)>;
+  /// Without `vouch`, no chain leads anywhere.
+  Resolution resolve(WallTime now, std::shared_ptr<const Snapshot::Index::Ids> ids, const Vouch& vouch = {});
+  /// There are other anchors: all the names are to be decided anew.
+  void forget_trust();
 
   /// Names that a holder was refused, now.
   std::vector<Fault> conflicts() const;
@@ -71,8 +78,10 @@ class ClaimTable {
   struct Contender {
     const tls::Credential* credential = nullptr;
     Basis basis = Basis::San;
+    Strength strength = Strength::Directory;
     bool serving = false;    ///< in the last snapshot
     bool held_back = false;
+    std::optional<bool> trusted = {};  ///< whether its chain leads to a trust anchor, if that was asked
   };
   std::vector<Contender> contenders(std::string_view key) const;
   void each_claim(HolderId id, const std::function<void(std::string_view key, const Claim& claim)>& visit) const;
@@ -96,6 +105,7 @@ class ClaimTable {
   struct Record {
     Holder holder;
     std::vector<NameIndex::Id> names;  // sorted, each once
+    std::vector<std::optional<bool>> trusted = {};  // one for each credential, once one of them was asked for
   };
   enum class ConflictKind : std::uint8_t { HeldBack, Duplicate };
   struct Conflict {
@@ -106,7 +116,9 @@ class ClaimTable {
 
   std::vector<NameIndex::Id> drop_claims(Record& record, HolderId id);
   void mark(NameIndex::Id id);
-  void decide_name(NameIndex::Id id, WallTime now, Slots<Entry>::Editor& editor, Resolution& resolution);
+  void decide_name(NameIndex::Id id, WallTime now, const Vouch& vouch, Slots<Entry>::Editor& editor,
+                   Resolution& resolution);
+  bool is_trusted(Record& record, std::uint8_t credential, const Vouch& vouch);
   void note_conflicts(NameIndex::Id id, const Verdict& verdict);
   Fault conflict_fault(const Conflict& conflict, const std::set<NameIndex::Id>& names) const;
 

@@ -1,6 +1,7 @@
 #include "certs/contest.h"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 
 namespace postern::certs {
@@ -13,17 +14,47 @@ bool is_rsa(const tls::Credential& credential) { return credential.leaf.key_kind
 
 namespace {
 
-/// Smaller is better.
-auto rank(const Candidate& candidate, WallTime now) {
+/// Smaller is better. Between the two ranks stands whether the chain leads to a trust anchor.
+auto first_rank(const Candidate& candidate, WallTime now) {
+  return std::tuple(candidate.strength, !is_valid(*candidate.credential, now));
+}
+auto last_rank(const Candidate& candidate) {
   const auto& leaf = candidate.credential->leaf;
-  return std::tuple(candidate.strength, !is_valid(*candidate.credential, now), leaf.self_signed, candidate.basis,
-                    leaf.key_kind == tls::KeyKind::Ed25519, -leaf.not_before.time_since_epoch(), candidate.order,
-                    candidate.holder);
+  return std::tuple(leaf.self_signed, candidate.basis, leaf.key_kind == tls::KeyKind::Ed25519,
+                    -leaf.not_before.time_since_epoch(), candidate.order, candidate.holder);
+}
+
+/// Equal certificates are one object (see tls::Credential); what is deferred shows no chain.
+bool same_chain(const tls::Credential& a, const tls::Credential& b) {
+  return !a.chain.empty() && a.chain == b.chain;
+}
+
+/// Whether two candidates could win but for the chains: those of one kind of key, or of different files whose kinds do
+/// not belong together. The ECDSA and the RSA certificate of one name are no rivals, however many names have both.
+bool has_rivals(const std::vector<Candidate>& candidates, WallTime now) {
+  // The first of each rank, and of each rank and kind.
+  std::array<const Candidate*, 6> of_rank{};
+  std::array<const Candidate*, 12> of_kind{};
+  for (const auto& candidate : candidates) {
+    const auto& credential = *candidate.credential;
+    const std::size_t rank = static_cast<std::size_t>(candidate.strength) * 2 + (is_valid(credential, now) ? 0 : 1);
+    auto& same_kind = of_kind[rank * 2 + (is_rsa(credential) ? 1 : 0)];
+    auto& any_kind = of_rank[rank];
+    if (same_kind != nullptr && !same_chain(*same_kind->credential, credential)) return true;
+    if (any_kind != nullptr && any_kind->holder != candidate.holder && any_kind->lineage != candidate.lineage &&
+        !same_chain(*any_kind->credential, credential)) {
+      return true;
+    }
+    if (same_kind == nullptr) same_kind = &candidate;
+    if (any_kind == nullptr) any_kind = &candidate;
+  }
+  return false;
 }
 
 class Contest {
  public:
-  Contest(const std::vector<Candidate>& candidates, WallTime now) : candidates_(candidates), now_(now) {}
+  Contest(const std::vector<Candidate>& candidates, WallTime now, const Trusted& trusted)
+      : candidates_(candidates), now_(now), trusted_(trusted), chains_count_(trusted && has_rivals(candidates, now)) {}
 
   Verdict decide() {
     find_established();
@@ -47,7 +78,13 @@ class Contest {
 
  private:
   bool better(std::size_t a, std::size_t b) const {
-    return rank(candidates_[a], now_) < rank(candidates_[b], now_);
+    const auto first = first_rank(candidates_[a], now_), second = first_rank(candidates_[b], now_);
+    if (first != second) return first < second;
+    if (chains_count_ && !same_chain(*candidates_[a].credential, *candidates_[b].credential)) {
+      const bool a_trusted = trusted_(a), b_trusted = trusted_(b);
+      if (a_trusted != b_trusted) return a_trusted;
+    }
+    return last_rank(candidates_[a]) < last_rank(candidates_[b]);
   }
 
   /// Those whose right to the name is settled: they serve it and are valid; else the best one, if valid.
@@ -77,11 +114,15 @@ class Contest {
 
   const std::vector<Candidate>& candidates_;
   WallTime now_;
+  const Trusted& trusted_;
+  bool chains_count_;
   std::vector<const Candidate*> established_;
 };
 
 }  // namespace
 
-Verdict decide(const std::vector<Candidate>& candidates, WallTime now) { return Contest(candidates, now).decide(); }
+Verdict decide(const std::vector<Candidate>& candidates, WallTime now, const Trusted& trusted) {
+  return Contest(candidates, now, trusted).decide();
+}
 
 }  // namespace postern::certs

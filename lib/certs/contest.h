@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -42,14 +43,19 @@ struct Verdict {
   std::vector<std::size_t> duplicates;
 };
 
-/// For each kind of key: the stronger source; valid (neither expired nor from the future) before not; not self-signed
-/// before self-signed; the file named after the name before a SAN elsewhere; an EC key before an Ed25519 key, which few
+/// Whether the chain of a candidate, given by its index, leads to a trust anchor. Costly: asked only where the answer may
+/// decide.
+using Trusted = std::function<bool(std::size_t candidate)>;
+
+/// For each kind of key: the stronger source; valid (neither expired nor from the future) before not; a chain that leads
+/// to a trust anchor before one that does not; not self-signed before self-signed; the file named after the name before a SAN elsewhere; an EC key before an Ed25519 key, which few
 /// senders can verify; later notBefore before earlier.
 ///
 /// Before that, a tenant's certificate must not capture a neighbour's name: while a valid certificate serves the name
 /// (or, where none does yet, while the best candidate is valid), a mere SAN in a file of another lineage is held back,
 /// for both kinds of key: else a neighbour's RSA certificate would capture the senders that know no ECDSA.
-Verdict decide(const std::vector<Candidate>& candidates, WallTime now);
+/// Without `trusted`, no chain leads anywhere.
+Verdict decide(const std::vector<Candidate>& candidates, WallTime now, const Trusted& trusted = {});
 
 bool is_valid(const tls::Credential& credential, WallTime now);
 bool is_rsa(const tls::Credential& credential);

@@ -85,6 +85,7 @@ class ItemReader {
       read_groups();
     }
     for (const auto& path : staples_) read_staple_file(path);
+    look_for_issuers();
     for (auto& credential : made_) {
       if (credential->deferred) {
         credential->chain.clear();
@@ -176,6 +177,22 @@ class ItemReader {
       return;
     }
     remark(path + ": is an OCSP response for another certificate");
+  }
+
+  void look_for_issuers() {
+    if (how_.anchors == nullptr) return;
+    for (const auto& credential : made_) {
+      const auto missing = how_.anchors->missing_issuer(credential->chain, how_.now);
+      if (!missing) continue;
+      const auto which = missing->place == 1 ? std::string("its certificate")
+                                             : fmt::format("certificate {} of its chain", missing->place);
+      reading_.lacking.push_back(
+          {credential->leaf.fingerprint,
+           fmt::format("{}: {} was issued by {}, which is neither in the file nor among the trust anchors of {}: senders "
+                       "that check will refuse it; append the certificate of that issuer to the file, or name it in "
+                       "certificates.roots if it is a CA of your own",
+                       credential->source, which, missing->issuer, how_.anchors->source())});
+    }
   }
 
   void judge_freshness(const tls::Staple& staple, const std::string& path) {

@@ -10,6 +10,7 @@
 
 #include "base/instant.h"
 #include "base/result.h"
+#include "certs/anchors.h"
 #include "certs/contest.h"
 #include "certs/fault.h"
 #include "certs/loader.h"
@@ -23,6 +24,12 @@ struct Seen {
   std::string error;  ///< without a state: why
 
   friend bool operator==(const Seen&, const Seen&) = default;
+};
+
+/// A certificate whose chain ends before it comes to a trust anchor.
+struct Lacking {
+  tls::Digest leaf{};  ///< fingerprint
+  std::string text;    ///< what it lacks, and what to do
 };
 
 using CredentialPtr = std::shared_ptr<const tls::Credential>;
@@ -63,6 +70,7 @@ struct Item {
   std::vector<Fault> problems;           ///< with the files as they are now
   std::optional<WallTime> failing_since; ///< when there are problems: the load that saw the first
   std::vector<Fault> remarks;            ///< what is wrong with staples: the certificate is served without
+  std::vector<Lacking> lacking;          ///< of `good`, those whose chains lack an issuer
   std::vector<Fault> faults;             ///< all that is wrong with it, as reported
 };
 
@@ -73,6 +81,7 @@ struct Reading {
   std::vector<CredentialPtr> credentials;
   std::vector<Fault> problems;           ///< why there are none, or not all
   std::vector<Fault> remarks;            ///< see Item
+  std::vector<Lacking> lacking;          ///< see Item
   std::optional<WallTime> read_again_at;
   std::size_t files_read = 0;
 };
@@ -80,6 +89,7 @@ struct Reading {
 struct HowToRead {
   Load load = Load::Eager;
   WallTime now{};
+  const Anchors* anchors = nullptr;  ///< null: nothing is said about chains
 };
 
 /// Looks at the files of an item and reads them if one has changed. Does not touch the item. With Load::Lazy the

@@ -89,6 +89,9 @@ void Loader::State::update_faults(Item& item) {
     faults.push_back({problem.severity, problem.source, problem.text + meanwhile(item)});
   }
   faults.insert(faults.end(), item.remarks.begin(), item.remarks.end());
+  for (const auto& lacking : item.lacking) {
+    faults.push_back({Fault::Severity::Warning, item.label, lacking.text});
+  }
   add_validity_faults(item, faults);
   add_coverage_faults(item, faults);
   for (const auto& fault : faults) {

@@ -12,11 +12,12 @@ namespace postern::certs {
 
 namespace {
 
-constexpr std::array<std::pair<RowState, std::string_view>, 5> state_words{{
+constexpr std::array<std::pair<RowState, std::string_view>, 6> state_words{{
     {RowState::Served, "served"},
     {RowState::Shadowed, "shadowed"},
     {RowState::Expired, "expired"},
     {RowState::NotYetValid, "not-yet-valid"},
+    {RowState::Incomplete, "incomplete"},
     {RowState::Failed, "failed"},
 }};
 
@@ -128,7 +129,16 @@ class RowMaker {
     } else if (row.not_before > now_) {
       row.state = RowState::NotYetValid;
       row.reason = fmt::format("not valid before {}", rfc3339(row.not_before));
+    } else if (const auto* lacking = lacking_of(row, item)) {
+      row.state = RowState::Incomplete;
+      row.reason = lacking->text;
     }
+  }
+
+  static const Lacking* lacking_of(const Row& row, const Item& item) {
+    const auto found = std::find_if(item.lacking.begin(), item.lacking.end(),
+                                    [&](const Lacking& lacking) { return lacking.leaf == row.fingerprint; });
+    return found == item.lacking.end() ? nullptr : &*found;
   }
 
   std::string why_shadowed(ItemId id) const {
@@ -187,7 +197,7 @@ class Explainer {
                                       entry == nullptr ? "not in the map that is live"
                                       : decided        ? "in the map, but what matched before is stronger"
                                                        : "in the map: this entry is served"));
-    for (const auto& contender : contenders) said_.steps.push_back("  " + about(key, contender));
+    for (const auto& contender : contenders) said_.steps.push_back("  " + about(key, contender, contenders));
     if (entry == nullptr || decided) return;
     said_.key = key;
     said_.match = match;
@@ -199,15 +209,34 @@ class Explainer {
     }
   }
 
-  std::string about(const std::string& key, const ClaimTable::Contender& contender) const {
+  using Contenders = std::vector<ClaimTable::Contender>;
+
+  std::string about(const std::string& key, const ClaimTable::Contender& contender, const Contenders& all) const {
     const tls::Credential& credential = *contender.credential;
-    std::string text = fmt::format("{}: {}, issued by {}, {}, {}: ", credential.source, kind_of(credential),
-                                   credential.leaf.issuer, end_of(credential.leaf, now_), basis_of(contender.basis));
+    std::string text = fmt::format("{}: {}, issued by {}, {}, {}{}: ", credential.source, kind_of(credential),
+                                   credential.leaf.issuer, end_of(credential.leaf, now_), basis_of(contender.basis),
+                                   trust_of(contender));
     if (is_served(live_, key, credential)) return text + "served";
     if (contender.serving) return text + "not live yet";
     if (contender.held_back) return text + "held back, for a file that is better entitled to the name serves it";
     const auto* served = served_as(live_.find_key(key), credential);
-    return text + (served != nullptr ? fmt::format("not served, {} comes before it", served->source) : "not served");
+    if (served == nullptr) return text + "not served";
+    return text + fmt::format("not served, {} comes before it{}", served->source,
+                              chain_decided(contender, *served, all) ? ", for its chain leads to a trust anchor" : "");
+  }
+
+  static std::string_view trust_of(const ClaimTable::Contender& contender) {
+    if (!contender.trusted) return "";
+    return *contender.trusted ? ", its chain leads to a trust anchor" : ", its chain leads to no trust anchor";
+  }
+
+  /// What comes before the chain in the order of strength was the same for the loser and the one that is served.
+  bool chain_decided(const ClaimTable::Contender& loser, const tls::Credential& served, const Contenders& all) const {
+    if (loser.trusted.value_or(true)) return false;
+    return std::any_of(all.begin(), all.end(), [&](const ClaimTable::Contender& winner) {
+      return winner.credential == &served && winner.trusted.value_or(false) && winner.strength == loser.strength &&
+             is_valid(served, now_) == is_valid(*loser.credential, now_);
+    });
   }
 
   const ClaimTable& claims_;

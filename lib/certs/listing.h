@@ -20,6 +20,7 @@ enum class RowState : std::uint8_t {
   Shadowed,     ///< other certificates are served for all of its names, or it has none
   Expired,      ///< and served all the same, if nothing else is
   NotYetValid,
+  Incomplete,   ///< served, but its chain lacks an issuer, so that a sender that checks refuses it
   Failed,       ///< its files cannot be used as they are now; what was read before may be served
 };
 std::string_view to_string(RowState state);

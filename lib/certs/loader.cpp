@@ -23,6 +23,7 @@ void run_inline(Tasks& tasks) {
 
 LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor) {
   begin(at);
+  look_at_anchors(settings.roots);
   auto look = inventory.look(settings, now);
   if (settings.load != load_mode) {
     load_mode = settings.load;
@@ -44,6 +45,22 @@ LoadOutcome Loader::State::load_changed(const std::vector<std::string>& folders,
   return finish(inventory.look_again_at(only, now), Declared::AsBefore, &only, executor);
 }
 
+/// With other anchors than before, other chains are trusted, and other ones lack an issuer.
+void Loader::State::look_at_anchors(const std::string& configured) {
+  const auto before = anchors.fault();
+  const bool others = anchors.look(*files, configured);
+  if (anchors.fault() && anchors.fault() != before) outcome.faults.push_back(*anchors.fault());
+  if (!others) return;
+  for (auto& [id, item] : inventory.items()) item.seen.clear();
+  claims.forget_trust();
+}
+
+bool Loader::State::vouch_for(const tls::Credential& credential) const {
+  if (!credential.deferred) return anchors.current()->vouch_for(credential, now);
+  const auto whole = credential.deferred->read(credential);
+  return whole && anchors.current()->vouch_for(**whole, now);
+}
+
 void Loader::State::begin(WallTime at) {
   now = at;
   outcome = LoadOutcome();
@@ -56,7 +73,7 @@ LoadOutcome Loader::State::finish(Inventory::Look look, Declared names, const st
   outcome.folders_changed = look.folders_changed;
   outcome.look_again = look.look_again;
   outcome.look_again_at.assign(look.look_again_at.begin(), look.look_again_at.end());
-  outcome.faults = std::move(look.new_faults);
+  std::move(look.new_faults.begin(), look.new_faults.end(), std::back_inserter(outcome.faults));
   to_claim = std::move(look.renamed);
   for (const auto id : look.removed) claims.remove(id);
   ids_changed = !look.removed.empty();
@@ -66,7 +83,9 @@ LoadOutcome Loader::State::finish(Inventory::Look look, Declared names, const st
   pass_validity_bounds();
   for (const auto id : to_claim) claim(id, inventory.items().at(id));
   if (ids_changed) remake_ids();
-  auto resolution = claims.resolve(now, ids);
+  auto resolution = claims.resolve(now, ids, anchors.current() ? [this](const tls::Credential& credential) {
+    return vouch_for(credential);
+  } : ClaimTable::Vouch());
   std::move(resolution.new_conflicts.begin(), resolution.new_conflicts.end(), std::back_inserter(outcome.faults));
   outcome.anything_changed = snapshot_version != resolution.snapshot->version();
   snapshot_version = resolution.snapshot->version();
@@ -118,11 +137,12 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
                                        [&](const std::string& folder) { return here.contains(folder); });
     if (concerned) jobs.push_back({id, &item, {}});
   }
+  const HowToRead how{load_mode, now, anchors.current().get()};
   Tasks tasks;
   for (std::size_t begin = 0; begin < jobs.size(); begin += items_a_task) {
     const std::size_t end = std::min(jobs.size(), begin + items_a_task);
-    tasks.emplace_back([this, &jobs, begin, end] {
-      for (std::size_t i = begin; i < end; ++i) jobs[i].reading = read_item(files, *jobs[i].item, {load_mode, now});
+    tasks.emplace_back([this, &jobs, &how, begin, end] {
+      for (std::size_t i = begin; i < end; ++i) jobs[i].reading = read_item(files, *jobs[i].item, how);
     });
   }
   executor(tasks);
@@ -143,6 +163,7 @@ void Loader::State::take(ItemId id, Item& item, Reading reading) {
     item.failing_since = now;
   }
   item.remarks = std::move(reading.remarks);
+  item.lacking = std::move(reading.lacking);
   item.read_again_at = reading.read_again_at;
   bool same = reading.credentials.size() == item.good.size();
   for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_credential(*reading.credentials[i], *item.good[i]);
@@ -251,6 +272,7 @@ void Loader::State::remake_ids() {
 
 void Loader::State::collect_standing() {
   auto& standing = outcome.standing;
+  if (anchors.fault()) standing.push_back(*anchors.fault());
   for (const auto& [key, place] : inventory.places()) {
     standing.insert(standing.end(), place->faults.begin(), place->faults.end());
   }
@@ -267,6 +289,7 @@ Loader::State::State(const State& other)
       claims(other.claims),
       ids(other.ids),
       inventory(other.inventory, *files, claims),
+      anchors(other.anchors),
       bounds(other.bounds),
       load_mode(other.load_mode),
       names_mode(other.names_mode),

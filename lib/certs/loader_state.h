@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "certs/anchors.h"
 #include "certs/claim_table.h"
 #include "certs/inventory.h"
 #include "certs/item.h"
@@ -48,6 +49,8 @@ struct Loader::State {
   void add_coverage_faults(const Item& item, std::vector<Fault>& faults) const;
   std::string meanwhile(const Item& item) const;
   std::string names_for_people(const Item& item) const;
+  void look_at_anchors(const std::string& configured);
+  bool vouch_for(const tls::Credential& credential) const;
   void remake_ids();
   void collect_standing();
 
@@ -55,6 +58,7 @@ struct Loader::State {
   mutable ClaimTable claims;  // interning a name changes nothing that can be seen
   std::shared_ptr<const Snapshot::Index::Ids> ids;
   Inventory inventory;
+  AnchorFile anchors;
   // When certificates begin or cease to be valid, so that their names are decided anew then.
   std::set<std::pair<WallTime, ItemId>> bounds;
   Load load_mode = Load::Eager;

@@ -35,6 +35,7 @@ struct SourceSettings {
   std::vector<ExplicitCertificate> certificates;
   std::vector<std::string> maps;         ///< Postfix tls_server_sni_maps source files
   std::vector<std::string> directories;
+  std::string roots;                     ///< PEM file of trust anchors; empty: those of the system
   Names names = Names::All;
   Load load = Load::Eager;
   std::size_t cache = 10'000;            ///< certificates kept whole with Load::Lazy

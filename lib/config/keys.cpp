@@ -40,6 +40,7 @@ const std::vector<Key>& keys() {
       {"certificate.key", "path", "certificate.chain", Reload, "PEM file: private key"},
       {"certificates.directories", "paths", "none", Reload, "directories that hold certificates"},
       {"certificates.maps", "paths", "none", Reload, "Postfix tls_server_sni_maps source files"},
+      {"certificates.roots", "path", "those of the system", Reload, "PEM file of the trust anchors that decide which chains are good"},
       {"certificates.names", "choice", "\"all\"", Reload, "all or declared"},
       {"certificates.max_loss", "integer", "10", Reload, "percent of the names that a reload may lose by itself"},
       {"certificates.load", "choice", "\"eager\"", Reload, "when chains and keys are read: eager or lazy"},

@@ -47,6 +47,7 @@ void read_certificates(const Section& root, RunConfig& run) {
   if (const auto section = root.table("certificates")) {
     sources.directories = section->paths("directories");
     sources.maps = section->paths("maps");
+    section->path("roots", sources.roots);
     section->integer("max_loss", sources.max_loss, {0u, 100u});
     section->choice("names", sources.names, {{"all", certs::Names::All}, {"declared", certs::Names::Declared}});
     section->choice("load", sources.load, {{"eager", certs::Load::Eager}, {"lazy", certs::Load::Lazy}});

@@ -29,7 +29,7 @@ struct CertificatesRequest {
   std::uint64_t from = 0;          ///< CertificatesReply::next of the page before
   std::uint64_t limit = 500;       ///< rows of a page; page_rows_max at most
   std::string text;                ///< part of a name or of a file's path
-  std::string state;               ///< "served", "shadowed", "expired", "not-yet-valid", "failed"
+  std::string state;               ///< "served", "shadowed", "expired", "not-yet-valid", "incomplete", "failed"
   std::uint64_t expires_within_days = 0;  ///< 0: all
 };
 

@@ -12,8 +12,6 @@ namespace postern::tls {
 
 namespace {
 
-using Chain = std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>;
-
 /// One pool for the whole process, so that an intermediate that thousands of chains share is held once. Never freed:
 /// credentials may outlive every static object.
 CRYPTO_BUFFER_POOL* certificate_pool() {
@@ -286,6 +284,12 @@ std::string_view to_string(KeyKind kind) {
     case KeyKind::Ed25519: return "Ed25519";
   }
   return "unknown";
+}
+
+std::string issuer_for_people(CRYPTO_BUFFER& certificate) {
+  const bssl::UniquePtr<X509> parsed(X509_parse_from_buffer(&certificate));
+  drain_errors();
+  return parsed ? readable_name(X509_get_issuer_name(parsed.get())) : std::string();
 }
 
 std::string_view to_string(Match match) {

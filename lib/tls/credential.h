@@ -40,6 +40,12 @@ struct LeafFacts {
   friend bool operator==(const LeafFacts&, const LeafFacts&) = default;
 };
 
+/// Leaf first.
+using Chain = std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>;
+
+/// Who issued a certificate, for people: a common name, else an organization, escaped.
+std::string issuer_for_people(CRYPTO_BUFFER& certificate);
+
 struct Credential;
 
 /// Where the rest of a credential is that was listed without its chain and key (lazy loading).
@@ -53,7 +59,7 @@ class Deferred {
 /// Immutable and shared between threads. The chain stands leaf first; buffers of shared intermediates are one object
 /// (CRYPTO_BUFFER_POOL).
 struct Credential {
-  std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> chain;
+  Chain chain;
   bssl::UniquePtr<EVP_PKEY> key;
   LeafFacts leaf;
   std::string source;  ///< the file it came from, for people

@@ -224,9 +224,11 @@ def main():
         folder = pathlib.Path(name)
         build = options.build.resolve()
         store = Store(program(build, "postern"), folder)
-        leaf = Authority(folder / "authority").issue("mx.example.test")
+        authority = Authority(folder / "authority")
+        leaf = authority.issue("mx.example.test")
         server = Posternd(build, folder / "p", basic_settings(
-            folder / "p", leaf, store.target, limits={"connections_per_address": 1000, "connections_per_network": 1000},
+            folder / "p", leaf, store.target, roots=authority.root,
+            limits={"connections_per_address": 1000, "connections_per_network": 1000},
             timeouts={"handshake": "10s", "command": "20s", "data": "20s"}))
         server.start()
         soak = Soak(server.address())

@@ -141,7 +141,7 @@ def tap(folder):
 
 
 @pytest.fixture
-def posternd(build, folder, default_leaf):
+def posternd(build, folder, authority, default_leaf):
     """Starts posternds: posternd(target, **tables), see basic_settings(); `ready=False` only makes one.
 
     Every one is ended and judged when the test is over. What they logged is shown when the test failed.
@@ -152,7 +152,7 @@ def posternd(build, folder, default_leaf):
              **tables):
         own = folder / (name or f"p{len(made) + 1}")
         own.mkdir(exist_ok=True)
-        server = Posternd(build, own, basic_settings(own, default_leaf, target, **tables), prefix=prefix, env=env,
+        server = Posternd(build, own, basic_settings(own, default_leaf, target, **{"roots": authority.root, **tables}), prefix=prefix, env=env,
                           forgive=forgive)
         made.append(server)
         return server.start() if ready else server

@@ -38,11 +38,13 @@ def together(*jobs):
         raise failures[0]
 
 
-def test_twenty_certificates_of_lego_and_dehydrated_are_served_and_followed(acme, posternd, folder):
+def test_twenty_certificates_of_lego_and_dehydrated_are_served_and_followed(acme, authority, posternd, folder):
     assert len(LEGO) + len(DEHYDRATED) == 20
     lego, dehydrated = folder / "lego", folder / "dehydrated"
     together(lambda: acme.lego(lego, *LEGO), lambda: acme.dehydrated(dehydrated, *DEHYDRATED))
-    server = posternd(certificates={"directories": [lego / "certificates", dehydrated / "certs"]})
+    roots = folder / "roots.pem"
+    roots.write_bytes(authority.root.read_bytes() + acme.root.read_bytes())
+    server = posternd(certificates={"directories": [lego / "certificates", dehydrated / "certs"], "roots": roots})
     assert not server.status()["faults"]
     seen = {}
     for name in [name for names in LEGO + DEHYDRATED for name in names]:

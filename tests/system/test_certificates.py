@@ -1,12 +1,15 @@
 """What an operator sees of the certificate map, and how a bad one is kept from going live: `postern certs`, dry runs,
 versions, rollback, and the limit on losses."""
 
+import dataclasses
 import json
 import os
 import shutil
 
 import pytest
 
+from harness import clients
+from harness.ca import Authority
 from harness.dialogue import tls_context
 from harness.wait import eventually
 
@@ -67,10 +70,44 @@ def test_certs_lists_states_with_their_reasons(posternd, authority, folder):
     assert refused.returncode == 1 and "not-yet-valid" in refused.stderr
 
 
+def test_the_chain_that_senders_trust_is_served_and_a_missing_intermediate_reported(posternd, authority, folder):
+    stranger = Authority(folder / "stranger")
+    # Of the two for one name, the one that the public does not trust is the later one.
+    trusted, untrusted = authority.issue(NAME), stranger.issue(NAME)
+    live = folder / "live"
+    put(live, f"{NAME}-0001", trusted)
+    put(live, NAME, untrusted)
+    whole = authority.issue("two.example.test")
+    end = whole.chain.index(b"-----END CERTIFICATE-----\n") + len(b"-----END CERTIFICATE-----\n")
+    put(live, "two.example.test", dataclasses.replace(whole, chain=whole.chain[:end]))
+    server = posternd(certificates={"directories": [live]})
+    assert clients.openssl(*server.address(), NAME, root=authority.root).verified
+    why = tool(server, "certs", "--name", NAME)
+    assert "for its chain leads to a trust anchor" in why.stdout, why.stdout
+
+    # Without its intermediate a certificate is served, but no sender that checks takes it.
+    seen = clients.openssl(*server.address(), "two.example.test", root=authority.root)
+    assert not seen.verified and "unable to get local issuer certificate" in seen.output, seen.output
+    (incomplete,) = [row for row in rows(server, "--state", "incomplete") if "two.example.test" in row["names"]]
+    assert "issued by Postern test intermediate, which is neither" in incomplete["reason"], incomplete
+    assert any("two.example.test/fullchain.pem: its certificate was issued by Postern test intermediate" in fault
+               for fault in server.status()["faults"])
+    put(live, "two.example.test", whole)
+    eventually(lambda: clients.openssl(*server.address(), "two.example.test", root=authority.root).verified,
+               "the whole chain is served")
+    eventually(lambda: not any("two.example.test" in fault for fault in server.status()["faults"]), "the fault is over")
+
+    # Other anchors turn the tables.
+    server.settings["certificates"]["roots"] = stranger.root
+    server.write()
+    assert server.reload()["configuration_taken"]
+    assert served(server) == untrusted.fingerprint
+
+
 def test_a_dry_run_changes_nothing(posternd, authority, folder):
     server = posternd()
     put(folder / "live", NAME, authority.issue(NAME))
-    server.settings["certificates"] = {"directories": [folder / "live"]}
+    server.settings["certificates"]["directories"] = [folder / "live"]
     server.write()
     before = served(server)
     shown = tool(server, "reload", "--dry-run")

@@ -185,10 +185,10 @@ class Posternd:
         return True
 
 
-def basic_settings(folder, leaf, target, *, leaves=(), backend=None, **tables):
+def basic_settings(folder, leaf, target, *, roots, leaves=(), backend=None, **tables):
     """A configuration that delivers example.test to `target` and shows `leaf` by default.
 
-    `leaves` are served for their own names. `tables` replace or complete: a dictionary is merged into the table of its name, anything else replaces it;
+    `roots` is the trust anchor of the certificates. `leaves` are served for their own names. `tables` replace or complete: a dictionary is merged into the table of its name, anything else replaces it;
     `backend` is merged into the one [[backend]], or a list of all of them.
     """
     folder = pathlib.Path(folder)
@@ -200,6 +200,7 @@ def basic_settings(folder, leaf, target, *, leaves=(), backend=None, **tables):
         "control": folder / "control",
         "listen": [{"address": ["127.0.0.1:<smtp>"], "default_certificate": "default"}],
         "certificate": [{"id": "default", "chain": chain, "key": key}],
+        "certificates": {"roots": roots},
         "log": {"level": "info", "format": "json"},
         "dns": {"reverse": False},  # clients may claim to be anybody, and no test asks a DNS server that is not its own
         "backend": backend if isinstance(backend, list) else

@@ -1,6 +1,7 @@
 #include "certs/contest.h"
 
 #include <deque>
+#include <set>
 
 #include "tests/support/catch.h"
 #include "tests/support/test_ca.h"
@@ -37,9 +38,21 @@ class Field {
   Field& order(std::uint32_t value) { return candidates_.back().order = value, *this; }
   Field& serving() { return candidates_.back().serving = true, *this; }
 
-  Verdict verdict() const { return decide(candidates_, now); }
+  Field& trusted() { return trusted_.insert(candidates_.size() - 1), *this; }
+
+  Verdict verdict() const {
+    asked_.clear();
+    return decide(candidates_, now, [this](std::size_t candidate) {
+      asked_.insert(candidate);
+      return trusted_.contains(candidate);
+    });
+  }
+  /// Whose chains the last verdict had to know.
+  const std::set<std::size_t>& asked() const { return asked_; }
 
  private:
+  std::set<std::size_t> trusted_;
+  mutable std::set<std::size_t> asked_;
   std::deque<tls::Credential> credentials_;
   std::vector<Candidate> candidates_;
 };
@@ -74,6 +87,51 @@ TEST_CASE("within one source: valid, not self-signed, named after the name, late
   CHECK(Field().add(ec, 1, "a").begins(now - day).add(ec, 2, "a").verdict().ecdsa == 0u);
   CHECK(Field().add(ec, 1, "a").order(1).add(ec, 2, "a").order(0).verdict().ecdsa == 1u);
   CHECK(Field().add(KeyKind::Ed25519, 1, "a").begins(now - day).add(ec, 2, "a").verdict().ecdsa == 1u);
+}
+
+TEST_CASE("a chain that leads to an anchor comes after validity and before all that the file says") {
+  CHECK(Field().add(ec, 1, "a").trusted().add(ec, 2, "a", Basis::NamedAfter).verdict().ecdsa == 0u);
+  CHECK(Field().add(ec, 1, "a").self_signed().trusted().add(ec, 2, "a", Basis::NamedAfter).verdict().ecdsa == 0u);
+  CHECK(Field().add(ec, 1, "a").trusted().ends(now).add(ec, 2, "a").verdict().ecdsa == 1u);
+  CHECK(Field().add(ec, 1, "a").trusted().add(ec, 2, "a").strength(Strength::Map).verdict().ecdsa == 1u);
+  CHECK(Field().add(ec, 1, "a").trusted().add(ec, 2, "a").trusted().begins(now - day).verdict().ecdsa == 1u);
+  // It gives no right to a neighbour's name, but it does where nobody serves the name yet.
+  CHECK(Field().add(ec, 1, "a").serving().add(ec, 2, "b").trusted().verdict().ecdsa == 0u);
+  const auto cold = Field().add(ec, 1, "a").add(ec, 2, "b").trusted().begins(now - 20 * day).verdict();
+  CHECK(cold.ecdsa == 1u);
+  CHECK(cold.held_back == Indexes{0});
+}
+
+TEST_CASE("nobody asks for chains that decide nothing") {
+  const auto asks = [](const Field& field) {
+    field.verdict();
+    return !field.asked().empty();
+  };
+  CHECK_FALSE(asks(Field().add(ec, 1, "a")));
+  CHECK_FALSE(asks(Field().add(ec, 1, "a").add(rsa, 2, "a")));      // the two certificates of one lineage
+  CHECK_FALSE(asks(Field().add(ec, 1, "a").add(rsa, 1, "b")));      // or of one file
+  CHECK_FALSE(asks(Field().add(ec, 1, "a").add(ec, 2, "a").ends(now - day)));
+  CHECK_FALSE(asks(Field().add(ec, 1, "a").add(ec, 2, "a").strength(Strength::Map)));
+  CHECK(asks(Field().add(ec, 1, "a").add(ec, 2, "a")));
+  CHECK(asks(Field().add(ec, 1, "a").add(rsa, 2, "b")));            // one may keep the other away
+
+  Field third;
+  third.add(ec, 1, "a").add(ec, 2, "a").add(ec, 3, "a").ends(now - day);
+  third.verdict();
+  CHECK(third.asked() == std::set<std::size_t>{0, 1});
+}
+
+TEST_CASE("two copies of one chain are not compared with each other") {
+  const auto issued = test::TestCa().issue({.names = {"mx.example.com"}});
+  const auto one = issued.credential(), other = issued.credential();
+  std::vector<Candidate> candidates(2);
+  candidates[0].credential = one.get();
+  candidates[1].credential = other.get();
+  candidates[1].holder = 1;
+  std::size_t asked = 0;
+  const auto verdict = decide(candidates, now, [&](std::size_t) { return ++asked > 0; });
+  CHECK(verdict.ecdsa == 0u);
+  CHECK(asked == 0);
 }
 
 TEST_CASE("of expired ones the later is served all the same") {

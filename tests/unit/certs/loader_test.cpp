@@ -391,6 +391,79 @@ TEST_CASE("the order of strength, live") {
   CHECK(bench.served("a.example") == "/live/a.example/fullchain.pem");
 }
 
+TEST_CASE("between certificates of one kind the chain that leads to an anchor decides, and that is told", "[anchors]") {
+  Bench bench;
+  const test::TestCa stranger("Stranger");
+  bench.settings.directories = {"/a", "/b"};
+  bench.settings.roots = "/roots.pem";
+  bench.files.put("/roots.pem", ca().root_pem());
+  // All else is equal but the place of the folder, which is the last thing that counts.
+  bench.files.put_pair("/a/mx.example.com", stranger.issue({.names = {"mx.example.com"}}));
+  bench.files.put_pair("/b/mx.example.com-0001", issue({"mx.example.com"}));
+  bench.load();
+  CHECK(bench.served("mx.example.com") == "/b/mx.example.com-0001/fullchain.pem");
+  const auto told = [&] {
+    std::string text;
+    for (const auto& step : bench.loader.explain(*bench.last.snapshot, *DnsName::parse("mx.example.com"), bench.now).steps) {
+      text += step + '\n';
+    }
+    return text;
+  };
+  CHECK_THAT(told(), Catch::Matchers::Contains("named after the name, its chain leads to a trust anchor: served") &&
+                         Catch::Matchers::Contains("its chain leads to no trust anchor: not served, "
+                                         "/b/mx.example.com-0001/fullchain.pem comes before it, for its chain leads to "
+                                         "a trust anchor"));
+
+  // Other anchors decide anew.
+  bench.files.put("/roots.pem", stranger.root_pem());
+  bench.load();
+  CHECK(bench.served("mx.example.com") == "/a/mx.example.com/fullchain.pem");
+
+  // Without any, the other rules hold.
+  bench.settings.roots.clear();
+  bench.load();
+  CHECK(told().find("anchor") == std::string::npos);
+
+  // Lazily, the chain is read for it.
+  bench.settings.roots = "/roots.pem";
+  bench.files.put("/roots.pem", ca().root_pem());
+  bench.settings.load = Load::Lazy;
+  bench.load();
+  CHECK(bench.served("mx.example.com") == "/b/mx.example.com-0001/fullchain.pem");
+}
+
+TEST_CASE("a chain that lacks an issuer is served, listed and reported once", "[anchors]") {
+  Bench bench;
+  bench.settings.directories = {"/live"};
+  bench.settings.roots = "/roots.pem";
+  bench.settings.load = GENERATE(Load::Eager, Load::Lazy);
+  bench.files.put("/roots.pem", ca().root_pem());
+  const auto inner = ca().intermediate("Inner");
+  const auto issued = inner.issue({.names = {"mx.example.com"}});
+  bench.files.put_pair("/live/mx.example.com", issued);
+  CHECK(bench.load().standing.empty());
+
+  bench.files.put("/live/mx.example.com/fullchain.pem", issued.certificate_pem);
+  bench.load();
+  CHECK(bench.served("mx.example.com") == "/live/mx.example.com/fullchain.pem");
+  CHECK(bench.has_fault("/live/mx.example.com/fullchain.pem: its certificate was issued by Inner, which is neither in "
+                        "the file nor among the trust anchors of /roots.pem"));
+  const auto page = bench.loader.rows(*bench.last.snapshot, {.text = {}, .state = RowState::Incomplete, .ends_before = {}},
+                                      0, 10, bench.now);
+  REQUIRE(page.rows.size() == 1);
+  CHECK_THAT(page.rows[0].reason, Catch::Matchers::Contains("issued by Inner"));
+  CHECK(bench.load().faults.empty());
+  CHECK(bench.last.standing.size() == 1);
+
+  bench.files.put("/roots.pem", ca().root_pem() + inner.certificate_pem());
+  CHECK(bench.load().standing.empty());
+  bench.files.remove("/roots.pem");
+  bench.load();
+  CHECK(bench.has_fault("/roots.pem: does not exist; the trust anchors that were read before stay"));
+  CHECK(bench.last.standing.size() == 1);
+  CHECK(bench.load().faults.empty());
+}
+
 TEST_CASE("a tenant's certificate does not capture a neighbour's name") {
   Bench bench;
   bench.files.put("/live/site-a.pem", issue_between({"a.example", "mx.a.example"}, bench.now - 50 * day, bench.now + 10 * day).combined_pem());

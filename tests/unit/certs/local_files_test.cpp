@@ -39,6 +39,14 @@ class Folder {
   fs::path path_;
 };
 
+/// In that folder, with the anchor of its certificates.
+SourceSettings settings_of(const Folder& folder, const test::TestCa& ca) {
+  folder.put("anchors", ca.root_pem());
+  SourceSettings settings;
+  settings.roots = folder / "anchors";
+  return settings;
+}
+
 std::string error_of(const std::string& path) {
   const auto contents = make_local_file_source()->read(path, 1000);
   return contents ? "none" : contents.error().text;
@@ -131,7 +139,7 @@ TEST_CASE("certbot's links, renewed, and a link that dangles for a while") {
   folder.link("../../archive/mx.example/fullchain1.pem", "live/mx.example/fullchain.pem");
   folder.link("../../archive/mx.example/privkey1.pem", "live/mx.example/privkey.pem");
   Loader loader(make_local_file_source());
-  SourceSettings settings;
+  auto settings = settings_of(folder, ca);
   settings.directories = {folder / "live"};
   const auto now = test::test_now();
   auto outcome = loader.load(settings, now);
@@ -169,7 +177,7 @@ TEST_CASE("the link swap of a Kubernetes secret") {
   folder.link("..data/tls.crt", "mx/tls.crt");
   folder.link("..data/tls.key", "mx/tls.key");
   Loader loader(make_local_file_source());
-  SourceSettings settings;
+  auto settings = settings_of(folder, ca);
   SECTION("the secret itself") { settings.directories = {folder / "mx"}; }
   SECTION("the folder around it") { settings.directories = {folder.text()}; }
   auto outcome = loader.load(settings, test::test_now());
@@ -195,7 +203,7 @@ TEST_CASE("loops of links, FIFOs and deep trees end") {
   folder.put("certs/1/2/3/found.pem", ca.issue({.names = {"found.example"}}).combined_pem());
   folder.put("certs/1/2/3/4/too-deep.pem", ca.issue({.names = {"deep.example"}}).combined_pem());
   Loader loader(make_local_file_source());
-  SourceSettings settings;
+  auto settings = settings_of(folder, ca);
   settings.directories = {folder / "certs"};
   const auto outcome = loader.load(settings, test::test_now());
   CHECK(serves(outcome, "mx.example"));
