@@ -7,7 +7,9 @@
 #include "daemon/tool/certs.h"
 #include "daemon/tool/output.h"
 #include "daemon/tool/reload.h"
+#include "daemon/tool/sessions.h"
 #include "daemon/tool/status.h"
+#include "daemon/tool/steer.h"
 #include "daemon/tool/store.h"
 
 namespace {
@@ -46,6 +48,38 @@ int run(int argc, char** argv) {
                    "Take the new certificates although many names are missing among them (see certificates.max_loss)");
   reload->callback(
       [&] { exit_code = tool::reload({.control = control, .request = reload_request, .format = format()}); });
+
+  tool::SessionsArguments sessions_arguments;
+  auto* sessions = app.add_subcommand("sessions", "List the sessions that are open: who, and what they are doing");
+  add_control_options(sessions);
+  sessions->add_option("--match", sessions_arguments.request.text,
+                       "Only sessions with this text in their id, addresses, names or activity")
+      ->type_name("TEXT");
+  sessions->add_option("--limit", sessions_arguments.request.limit, "At most so many, the oldest first")
+      ->type_name("NUMBER")
+      ->capture_default_str();
+  sessions->add_flag("--watch", sessions_arguments.watch, "Again every two seconds, until it is interrupted");
+  sessions->callback([&] {
+    sessions_arguments.control = control;
+    sessions_arguments.format = format();
+    exit_code = tool::sessions(sessions_arguments);
+  });
+
+  auto* drain = app.add_subcommand(
+      "drain", "Make posternd unready at once, and refuse connections after timeouts.drain_notice; sessions go on");
+  add_control_options(drain);
+  drain->callback([&] { exit_code = tool::drain({.control = control, .format = format()}); });
+  auto* undrain = app.add_subcommand("undrain", "Take connections again");
+  add_control_options(undrain);
+  undrain->callback([&] { exit_code = tool::undrain({.control = control, .format = format()}); });
+
+  auto* log = app.add_subcommand("log", "Say how much is logged, or change it until the next reload");
+  auto* log_level = log->add_subcommand("level", "Say or set the log level: error, warning, info or debug");
+  log->require_subcommand(1);
+  add_control_options(log_level);
+  std::string level;
+  log_level->add_option("LEVEL", level, "The level to set; without it the present one is printed");
+  log_level->callback([&] { exit_code = tool::log_level({.control = control, .format = format()}, level); });
 
   tool::CertsArguments certs_arguments;
   auto* certs = app.add_subcommand("certs", "List certificates, say why a name gets its certificate, or go back");
@@ -92,7 +126,7 @@ int run(int argc, char** argv) {
     return app.exit(end) == 0 ? tool::exit_ok : tool::exit_usage;
   }
   if (app.get_subcommands().empty()) {
-    tool::complain("a command is needed: status, reload, certs or store; --help says more");
+    tool::complain("a command is needed: status, sessions, reload, certs, drain, undrain, log or store; --help says more");
     return tool::exit_usage;
   }
   return exit_code;

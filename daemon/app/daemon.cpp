@@ -15,9 +15,12 @@
 #include <thread>
 #include <utility>
 
+#include "base/text.h"
+#include "daemon/app/admin_server.h"
 #include "daemon/app/control_server.h"
 #include "daemon/app/generations.h"
 #include "daemon/app/listeners.h"
+#include "daemon/app/metrics.h"
 #include "daemon/app/reload.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
@@ -25,6 +28,7 @@
 #include "daemon/app/status.h"
 #include "daemon/app/worker.h"
 #include "daemon/uv/signals.h"
+#include "observe/exposition.h"
 
 namespace postern::app {
 
@@ -50,6 +54,7 @@ class Daemon {
     const uv::Signal hang_up(loop_, SIGHUP, [this] { reload_on_signal(); });
     // Only now: from the first greeting on, signals must do what they are for.
     for (auto& worker : workers_) worker->start();
+    sample_rates();
     reloader_.watch();
     journal_.note(observe::Level::Info, fmt::format("posternd {} is ready: {} workers, {} names, {} certificates",
                                                     POSTERN_VERSION, workers_.size(), reloader_.facts().names,
@@ -92,11 +97,53 @@ class Daemon {
       control_ = std::make_unique<ControlServer>(
           loop_, std::move(*bound), [this](const control::Request& request, auto reply) { handle(request, std::move(reply)); });
     }
+    if (auto lines = open_admin_listeners(config.start.admin); !lines.empty()) return failed(Exit::RunFailure, lines);
     for (unsigned i = 0; i < count; ++i) {
       workers_.push_back(std::make_unique<Worker>(Worker::Options{i, count, config.run.hostname, config.start.dns_servers}, shared_,
                                                   std::move((*sockets)[i])));
     }
     return Exit::Ok;
+  }
+
+  /// Returns what went wrong.
+  std::vector<std::string> open_admin_listeners(const std::vector<config::AdminListener>& listeners) {
+    std::vector<std::string> wrong;
+    for (const config::AdminListener& listener : listeners) {
+      std::string token;
+      if (!listener.token_file.empty()) {
+        auto read = read_token(listener.token_file);
+        if (!read) wrong.push_back(read.error().text);
+        token = read.value_or("");
+      }
+      const auto open = [&](Result<uv::Bound> bound, const std::string& address) {
+        if (!bound) return wrong.push_back(bound.error().text);
+        admin_listeners_.push_back(address);
+        admin_.push_back(std::make_unique<AdminServer>(
+            loop_, std::move(*bound), token,
+            [this, within = listener.expires_within](const http::Request& request, auto reply) {
+              answer(request, within, std::move(reply));
+            }));
+      };
+      for (const Endpoint& address : listener.addresses) {
+        open(uv::bind_tcp(address, uv::PortSharing::Alone), address.text());
+      }
+      for (const std::string& path : listener.sockets) open(uv::bind_unix(path, control_socket_mode), "unix:" + path);
+    }
+    return wrong;
+  }
+
+  StatusSources sources() {
+    return {.control_loop = loop_,
+            .shared = shared_,
+            .journal = journal_,
+            .reloader = reloader_,
+            .workers = workers_,
+            .listeners = listeners_,
+            .admin_listeners = admin_listeners_,
+            .rates = rates_,
+            .started = started_,
+            .draining = draining_,
+            .ending = shutting_down_};
   }
 
   Exit failed(Exit code, const std::vector<std::string>& lines) {
@@ -121,9 +168,91 @@ class Daemon {
       reloader_.answer(*versions, std::move(reply));
     } else if (const auto* rollback = std::get_if<control::RollbackRequest>(&request)) {
       reloader_.answer(*rollback, std::move(reply));
+    } else if (const auto* sessions = std::get_if<control::SessionsRequest>(&request)) {
+      const auto limit = static_cast<std::size_t>(std::clamp<std::uint64_t>(sessions->limit, 1, control::page_rows_max));
+      ask_workers(sources(), {limit, sessions->text}, [limit, reply = std::move(reply)](Overview overview) {
+        reply(sessions_reply(std::move(overview), limit));
+      });
+    } else if (std::holds_alternative<control::DrainRequest>(request)) {
+      reply(drain());
+    } else if (std::holds_alternative<control::UndrainRequest>(request)) {
+      reply(undrain());
+    } else if (const auto* level = std::get_if<control::LogLevelRequest>(&request)) {
+      reply(set_log_level(*level));
     } else {
-      gather_status(StatusSources{loop_, shared_, reloader_, workers_, listeners_, started_}, std::move(reply));
+      ask_workers(sources(), {}, [this, reply = std::move(reply)](const Overview& overview) {
+        reply(status_reply(sources(), overview));
+      });
     }
+  }
+
+  /// The admin listener. What asks the workers waits for them: when one is stuck, posternd is not ready.
+  void answer(const http::Request& request, Duration expires_within, std::function<void(http::Response)> reply) {
+    const std::string path = request.target.substr(0, request.target.find('?'));
+    if (path == "/healthz") return reply(health());
+    if (path == "/readyz") {
+      return ask_workers(sources(), {}, [this, reply = std::move(reply)](const Overview& overview) {
+        const auto reasons = not_ready(sources(), overview);
+        http::Response response{.status = reasons.empty() ? 200 : 503, .body = reasons.empty() ? "ready\n" : ""};
+        for (const std::string& reason : reasons) response.body += "not ready: " + reason + "\n";
+        reply(response);
+      });
+    }
+    if (path != "/metrics") return reply(http::not_found());
+    ask_workers(sources(), {}, [this, expires_within, reply = std::move(reply)](const Overview& overview) {
+      reply({.content_type = std::string(observe::Exposition::content_type),
+             .body = metrics_text(sources(), overview, expires_within, uv::wall_time())});
+    });
+  }
+
+  /// Alive are the loops that turn: every sample is an answer of all workers.
+  http::Response health() const {
+    constexpr Duration stuck_after = std::chrono::seconds(60);
+    const bool alive = shutting_down_ || uv::monotonic_now() - std::max(rates_.sampled_at(), started_) < stuck_after;
+    return {.status = alive ? 200 : 503, .body = alive ? "alive\n" : "a worker has not answered for a minute\n"};
+  }
+
+  void sample_rates() {
+    ask_workers(sources(), {}, [this](const Overview& overview) {
+      rates_.sample(overview.counters, uv::monotonic_now());
+      if (!shutting_down_) rates_timer_.start_at(loop_.now() + Rates::sample_every);
+    });
+  }
+
+  control::Reply drain() {
+    const Duration notice = shared_.settings.current()->drain_notice;
+    if (!std::exchange(draining_, true)) {
+      journal_.note(observe::Level::Info, fmt::format("draining: connections are accepted for another {}", readable(notice)));
+      door_timer_.start_at(loop_.now() + notice);
+      door_closes_at_ = loop_.now() + notice;
+    }
+    const auto left = std::chrono::ceil<std::chrono::seconds>(std::max(Duration::zero(), door_closes_at_ - loop_.now()));
+    return control::DrainReply{true, static_cast<std::uint64_t>(left.count())};
+  }
+
+  void close_the_door() {
+    journal_.note(observe::Level::Info, "draining: no more connections are accepted");
+    for (auto& worker : workers_) worker->close_the_door();
+  }
+
+  control::Reply undrain() {
+    if (std::exchange(draining_, false)) {
+      door_timer_.stop();
+      for (auto& worker : workers_) worker->open_the_door();
+      journal_.note(observe::Level::Info, "no longer draining: connections are accepted");
+    }
+    return control::DrainReply{};
+  }
+
+  control::Reply set_log_level(const control::LogLevelRequest& request) {
+    const auto before = journal_.level();
+    for (const auto level : {observe::Level::Error, observe::Level::Warning, observe::Level::Info, observe::Level::Debug}) {
+      if (!request.level.empty() && request.level != observe::to_string(level)) continue;
+      if (!request.level.empty()) journal_.set_level(level);
+      return control::LogLevelReply{std::string(observe::to_string(journal_.level())), std::string(observe::to_string(before))};
+    }
+    return control::ErrorReply{fmt::format("unknown level \"{}\"; known are: error, warning, info, debug",
+                                           escaped(request.level, 64))};
   }
 
   void reload_on_signal() {
@@ -143,6 +272,8 @@ class Daemon {
     shutting_down_ = true;
     journal_.note(observe::Level::Info, fmt::format("{}: no new connections, sessions may end", signal));
     const Duration drain = shared_.settings.current()->drain;
+    rates_timer_.stop();
+    door_timer_.stop();
     reloader_.stop();
     workers_left_ = workers_.size();
     for (auto& worker : workers_) {
@@ -155,6 +286,10 @@ class Daemon {
     if (control_) {
       control_->close();
       ::unlink(control_path_.c_str());
+    }
+    for (auto& admin : admin_) admin->close();
+    for (const std::string& address : admin_listeners_) {
+      if (address.starts_with("unix:")) ::unlink(address.c_str() + 5);
     }
     // At the next turn, when the control connections have said that they are closed.
     loop_.post([this] { loop_.stop(); });
@@ -169,7 +304,14 @@ class Daemon {
   std::vector<Endpoint> listeners_;
   std::unique_ptr<ControlServer> control_;
   std::string control_path_;
+  std::vector<std::unique_ptr<AdminServer>> admin_;
+  std::vector<std::string> admin_listeners_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  Rates rates_;
+  uv::Timer rates_timer_{loop_, [this] { sample_rates(); }};
+  bool draining_ = false;
+  Instant door_closes_at_{};
+  uv::Timer door_timer_{loop_, [this] { close_the_door(); }};
   std::size_t workers_left_ = 0;
   bool shutting_down_ = false;
 };

@@ -23,6 +23,7 @@ session::ListenerProtocol protocol(config::ListenerProtocol protocol) {
     case config::ListenerProtocol::Smtp: return session::ListenerProtocol::Smtp;
     case config::ListenerProtocol::MtaSts: return session::ListenerProtocol::MtaSts;
     case config::ListenerProtocol::Acme: return session::ListenerProtocol::Acme;
+    case config::ListenerProtocol::Admin: break;  // is in no RunConfig
   }
   return session::ListenerProtocol::Smtp;
 }
@@ -76,6 +77,7 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
                              run.connection_limits.connections_per_network};
   made->final_deadline = run.final_deadline;
   made->drain = run.drain;
+  made->drain_notice = run.drain_notice;
   made->spill_at = run.spill_at;
   made->spill_dir = run.spill_dir.empty() ? spill_dir : run.spill_dir;
   made->message_memory_max = run.message_memory_max;

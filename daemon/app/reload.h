@@ -18,6 +18,7 @@
 #include "config/config.h"
 #include "control/protocol.h"
 #include "daemon/app/certificate_map.h"
+#include "daemon/app/expiry.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
 #include "daemon/app/user_files.h"
@@ -32,12 +33,17 @@ struct StartFailure {
   std::vector<std::string> lines;
 };
 
-/// What `postern status` says of the running generations.
+/// What `postern status` and the metrics say of the running generations.
 struct GenerationFacts {
   std::uint64_t config_generation = 0;
   std::uint64_t map_version = 0;
   std::uint64_t pinned_version = 0;  ///< 0: none
   std::string held_back;             ///< why a newer map is not live
+  std::uint64_t reloads_taken = 0;    ///< of the configuration, since the start
+  std::uint64_t reloads_refused = 0;
+  std::uint64_t looks_failed = 0;     ///< loads of certificates that found new faults
+  WallTime published_at{};            ///< the last change of configuration or certificates
+  std::vector<Expiring> expiring;     ///< the served certificates that end next, `expiring_max` at most
   std::uint64_t names = 0;
   std::uint64_t certificates = 0;
   std::vector<std::string> faults;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t faults_logged_max = 50;  // of one load; `postern certs --state failed` has them all
 constexpr std::size_t names_logged_max = 5;
+constexpr std::size_t expiring_max = 100;
 
 observe::LineFormat line_format(config::LogFormat format) {
   return format == config::LogFormat::Json ? observe::LineFormat::Json : observe::LineFormat::Text;
@@ -47,6 +48,7 @@ std::vector<std::string> restart_warnings(const config::Config& running, const c
   if (running.start.state_dir != next.start.state_dir) differs("state_dir");
   if (running.start.control != next.start.control) differs("control");
   if (running.start.dns_servers != next.start.dns_servers) differs("dns.servers");
+  if (running.start.admin != next.start.admin) differs("[[listen]] with protocol = \"admin\"");
   auto before = bound;
   auto after = listening_addresses(next.run);
   std::sort(before.begin(), before.end());
@@ -153,7 +155,10 @@ void Reloader::publish(std::shared_ptr<session::TlsGeneration> generation,
                        const std::shared_ptr<const certs::Snapshot>& snapshot) {
   retired_.push_back(shared_.tls.publish(std::move(generation)));
   map_->went_live(snapshot);
+  auto expiring = next_to_expire(*snapshot, expiring_max);
   const std::lock_guard lock(facts_mutex_);
+  facts_.expiring = std::move(expiring);
+  facts_.published_at = uv::wall_time();
   facts_.map_version = snapshot->version();
   facts_.pinned_version = map_->pinned();
   facts_.names = snapshot->name_count();
@@ -182,6 +187,7 @@ void Reloader::report(const certs::LoadOutcome& loaded) {
   if (const auto& fault = ticket_keeper_.fault()) standing.push_back(rendered(*fault));
   if (!map_->history_problem().empty()) standing.push_back(map_->history_problem());
   const std::lock_guard lock(facts_mutex_);
+  if (!loaded.faults.empty()) ++facts_.looks_failed;
   facts_.faults = std::move(standing);
 }
 
@@ -245,7 +251,11 @@ control::ReloadReply Reloader::load_everything(Asker asker, const control::Reloa
   }
   // A broken configuration does not keep renewed certificates from being served.
   if (!reply.configuration_taken && !request.dry_run) load_certificates_only(reply);
-  if (!request.dry_run) reply.faults = facts().faults;
+  if (!request.dry_run) {
+    reply.faults = facts().faults;
+    const std::lock_guard lock(facts_mutex_);
+    ++(reply.configuration_taken ? facts_.reloads_taken : facts_.reloads_refused);
+  }
   return reply;
 }
 

@@ -69,6 +69,7 @@ void StderrJournal::append(const std::string& line) {
   const std::lock_guard lock(mutex_);
   if (waiting_.size() + line.size() >= waiting_octets_max) {
     ++lost_;
+    ++lost_total_;
     return;
   }
   waiting_ += line;

@@ -22,6 +22,10 @@ class StderrJournal : public session::Journal {
   ~StderrJournal() override;
 
   void configure(observe::Level level, observe::LineFormat format);
+  void set_level(observe::Level level) { level_ = level; }
+  observe::Level level() const { return level_; }
+  /// Lines that were lost since the start, because stderr was not read fast enough.
+  std::uint64_t lost_total() const { return lost_total_.load(std::memory_order_relaxed); }
 
   void record(const observe::SessionRecord& record) override;
   void record(const observe::RecipientRecord& record) override;
@@ -33,6 +37,7 @@ class StderrJournal : public session::Journal {
   void write_waiting();
 
   std::atomic<observe::Level> level_{observe::Level::Info};
+  std::atomic<std::uint64_t> lost_total_{0};
   std::atomic<observe::LineFormat> format_{observe::LineFormat::Text};
 
   std::mutex mutex_;

@@ -31,15 +31,16 @@ std::string_view limit_reached(Verdict verdict) {
 Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
     : options_(std::move(options)),
       shared_(shared),
+      journal_(shared.journal, counters_),
       settings_(shared.settings),
       tls_(shared.tls),
       resolver_(loop_, {.servers = options_.dns_servers}),
       dns_(loop_, {.servers = options_.dns_servers, .sources = uv::Resolver::Options::Sources::Dns}),
       reverse_dns_(loop_, dns_),
-      backends_(loop_, resolver_, shared.journal, {options_.hostname, shared.backend_shares}),
+      backends_(loop_, resolver_, journal_, {options_.hostname, shared.backend_shares}),
       relay_backends_(loop_, resolver_, options_.hostname),
       ids_(options_.number),
-      handshakes_{loop_, shared.key_pool, shared.credential_pool, shared.credentials, shared.journal, counters_},
+      handshakes_{loop_, shared.key_pool, shared.credential_pool, shared.credentials, journal_, counters_},
       services_{.loop = loop_,
                 .spill_pool = shared.spill_pool,
                 .budgets = shared.budgets,
@@ -51,13 +52,14 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
                 .ledger = *shared.ledger,
                 .harvest = shared.harvest,
                 .reverse_dns = reverse_dns_,
-                .journal = shared.journal,
+                .journal = journal_,
                 .counters = counters_,
                 .ids = ids_,
                 .directory = *this},
-      web_services_{loop_, shared.web_pool, handshakes_, settings_, tls_, shared.journal, ids_, *this},
-      keep_running_(loop_, [] {}) {
-  keep_running_.start_at(Instant::max());
+      web_services_{loop_, shared.web_pool, handshakes_, settings_, tls_, journal_, ids_, *this},
+      lag_timer_(loop_, [this] { measure_lag(); }) {
+  lag_due_ = uv::monotonic_now();
+  lag_timer_.start_at(lag_due_);
   configure_backends();
   for (uv::Bound& socket : sockets) {
     const Endpoint listener = socket.endpoint;
@@ -96,8 +98,48 @@ void Worker::configure_backends() {
   relay_backends_.configure(settings->routes);
 }
 
-void Worker::ask_backends(std::function<void(std::vector<session::TargetStatus>)> reply) {
-  loop_.post([this, reply = std::move(reply)] { reply(backends_.status()); });
+void Worker::ask(std::function<void(WorkerReport)> reply, std::size_t sessions_max, const std::string& text) {
+  loop_.post([this, reply = std::move(reply), sessions_max, text] { reply(report(sessions_max, text)); });
+}
+
+WorkerReport Worker::report(std::size_t sessions_max, const std::string& text) const {
+  WorkerReport made;
+  made.counters = counters_;
+  for (const auto& acceptor : acceptors_) {
+    made.counters.accept_failures += acceptor->troubles().failures;
+    made.counters.shed += acceptor->troubles().shed;
+  }
+  made.backends = backends_.status();
+  for (auto& target : relay_backends_.status()) made.backends.push_back(std::move(target));
+  if (sessions_max == 0) return made;
+  for (const auto& [id, session] : sessions_) {
+    auto view = session->view();
+    if (!text.empty() && !session::mentions(view, text)) continue;
+    if (++made.sessions_matching <= sessions_max) made.sessions.push_back(std::move(view));
+  }
+  return made;
+}
+
+void Worker::measure_lag() {
+  constexpr Duration interval = std::chrono::seconds(1);
+  const Instant now = uv::monotonic_now();
+  counters_.loop_lag.count(now - lag_due_);
+  lag_due_ = now + interval;
+  lag_timer_.start_at(lag_due_);
+}
+
+void Worker::close_the_door() {
+  loop_.post([this] {
+    for (const auto& acceptor : acceptors_) acceptor->shut();
+  });
+}
+
+void Worker::open_the_door() {
+  loop_.post([this] {
+    for (const auto& acceptor : acceptors_) {
+      if (const auto opened = acceptor->open(); !opened) journal_.note(observe::Level::Error, opened.error().text);
+    }
+  });
 }
 
 session::Inbound* Worker::find(session::SessionId id) {
@@ -155,6 +197,7 @@ void Worker::accepted(int descriptor, const Endpoint& listener) {
 }
 
 void Worker::turn_away(int descriptor, const IpAddress& from, const Endpoint& listener, Verdict why) {
+  session::count_word(counters_.limits_hit, limit_reached(why));
   const smtp::Reply reply = why == Verdict::TooMany ? smtp::replies::too_busy : smtp::replies::too_many_connections;
   const auto settings = settings_.get();
   const session::ListenerSettings& turned = settings->listeners.at(listener);

@@ -12,6 +12,7 @@
 #include "daemon/app/shared.h"
 #include "daemon/session/backends.h"
 #include "daemon/session/relay_backends.h"
+#include "daemon/session/counted_journal.h"
 #include "daemon/session/counters.h"
 #include "daemon/session/ids.h"
 #include "daemon/session/inbound.h"
@@ -22,6 +23,14 @@
 #include "daemon/uv/socket.h"
 
 namespace postern::app {
+
+/// What a worker says of itself when it is asked.
+struct WorkerReport {
+  session::Counters counters;
+  std::vector<session::TargetStatus> backends;
+  std::uint64_t sessions_matching = 0;
+  std::vector<session::SessionView> sessions;  ///< of those that match, as many as were asked for
+};
 
 class Worker : private session::SessionDirectory, private session::WebDirectory {
  public:
@@ -46,10 +55,11 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
   /// Stops accepting; sessions end as `shut_down` of ServerSession says; those that are left after `drain`, unless they
   /// wait for a backend's answer, are closed. `done` is called on this worker's thread when nothing is left.
   void shut_down(Duration drain, std::function<void()> done);
-  /// `reply` is called on this worker's thread.
-  void ask_backends(std::function<void(std::vector<session::TargetStatus>)> reply);
-
-  const session::Counters& counters() const { return counters_; }
+  /// `reply` is called on this worker's thread. `sessions_max` of the sessions in which `text` occurs are in it.
+  void ask(std::function<void(WorkerReport)> reply, std::size_t sessions_max = 0, const std::string& text = {});
+  /// Connections are refused from now on, or taken again. Sessions go on.
+  void close_the_door();
+  void open_the_door();
 
  private:
   session::Inbound* find(session::SessionId id) override;
@@ -64,10 +74,13 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
                  session::ConnectionTable::Verdict why);
   void start_shut_down(Duration drain, std::function<void()> done);
   void continue_shut_down();
+  WorkerReport report(std::size_t sessions_max, const std::string& text) const;
+  void measure_lag();
 
   Options options_;
   Shared& shared_;
   session::Counters counters_;
+  session::CountedJournal journal_;
   uv::Loop loop_;
   View<session::RunSettings> settings_;
   View<session::TlsGeneration> tls_;
@@ -85,7 +98,8 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
   std::unordered_map<session::WebId, std::unique_ptr<session::Web>> webs_;
   session::SessionId next_session_ = 1;  // of both
   std::unique_ptr<uv::Timer> drain_timer_;
-  uv::Timer keep_running_;  // a loop whose sessions all wait for a worker thread would else have nothing to run for
+  uv::Timer lag_timer_;  // never rests: a loop whose sessions all wait for a worker thread has something to run for
+  Instant lag_due_{};
   std::function<void()> on_shut_down_;
   bool shutting_down_ = false;
   std::thread thread_;

@@ -23,7 +23,7 @@ bool use_key(HandshakeServices& services, tls::Stream& stream, tls::KeyOperation
         later([&outcome](tls::Stream& waiting) { waiting.complete_key_operation(std::move(*outcome)); });
       });
   if (queued) return true;
-  services.counters.key_queue_full.fetch_add(1, std::memory_order_relaxed);
+  ++services.counters.key_queue_full;
   stream.complete_key_operation(fail("too many handshakes wait for an RSA key"));
   return false;
 }

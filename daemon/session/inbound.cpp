@@ -31,8 +31,8 @@ Inbound::Inbound(InboundServices& services, SessionId id, int descriptor, const 
   record_.id = services_.ids.next();
   record_.peer = peer_;
   record_.local = socket_->local();
-  services_.counters.sessions_open.fetch_add(1, std::memory_order_relaxed);
-  services_.counters.sessions_total.fetch_add(1, std::memory_order_relaxed);
+  ++services_.counters.sessions_open;
+  ++services_.counters.sessions_total;
   if (services_.settings.get()->listeners.at(listener_).proxy_protocol == ProxyProtocol::Required) {
     await_proxy_header();
   } else {
@@ -100,6 +100,7 @@ void Inbound::start_session(std::optional<smtp::Reply> greeting) {
   options.strict = settings.smtp.strict;
   options.limits = settings.smtp.limits;
   options.timeouts = settings.smtp.timeouts;
+  options.tally = &services_.counters.smtp;
   smtp_.emplace(std::move(options), services_.loop.now());
   if (shutting_down_) smtp_->shut_down();
 }
@@ -184,14 +185,19 @@ void Inbound::flush_replies() {
   if (!smtp_ || (stream_ && !stream_->established())) return;
   std::string replies = smtp_->take_output();
   if (!stream_) {
-    socket_->send(std::move(replies));
+    transmit(std::move(replies));
   } else if (!replies.empty()) {
     stream_->send(replies);
   }
 }
 
 void Inbound::flush_records() {
-  if (stream_) socket_->send(stream_->take_output());
+  if (stream_) transmit(stream_->take_output());
+}
+
+void Inbound::transmit(std::string bytes) {
+  services_.counters.octets_sent += bytes.size();
+  socket_->send(std::move(bytes));
 }
 
 void Inbound::update_reading() {
@@ -219,6 +225,7 @@ void Inbound::rearm_timer() {
 }
 
 void Inbound::on_bytes(std::string_view bytes) {
+  services_.counters.octets_received += bytes.size();
   if (phase_ != Phase::Talking) return;
   if (proxy_deadline_) return read_proxy_header(bytes);
   settle_reply(Received::Surely);
@@ -298,14 +305,39 @@ void Inbound::end(std::string outcome) {
 
 void Inbound::on_closed() {
   finish_record();
-  services_.counters.sessions_open.fetch_sub(1, std::memory_order_relaxed);
+  --services_.counters.sessions_open;
   services_.directory.closed(id_);  // destroys this session
 }
 
 void Inbound::finish_record() {
-  if (smtp_) record_.client_name = smtp_->client_name();
-  record_.total = services_.loop.now() - accepted_at_;
+  record_ = view().record;
   services_.journal.record(record_);
+}
+
+SessionView Inbound::view() const {
+  SessionView made{record_, "idle"};
+  if (smtp_) made.record.client_name = smtp_->client_name();
+  made.record.total = services_.loop.now() - accepted_at_;
+  if (phase_ == Phase::Closing) {
+    made.doing = "closing";
+  } else if (stream_ && !stream_->established()) {
+    made.doing = "handshake";
+  } else if (smtp_ && smtp_->awaiting_outcome()) {
+    made.doing = "delivery";
+  } else if (smtp_ && smtp_->in_transaction()) {
+    made.doing = "transaction";
+  }
+  return made;
+}
+
+bool mentions(const SessionView& view, std::string_view text) {
+  const auto& record = view.record;
+  const std::string peer = record.peer.text(), local = record.local.text();
+  for (const std::string_view where : {std::string_view(record.id), std::string_view(peer), std::string_view(local),
+                                       std::string_view(record.client_name), std::string_view(record.sni), view.doing}) {
+    if (where.find(text) != std::string_view::npos) return true;
+  }
+  return false;
 }
 
 }  // namespace postern::session

@@ -65,6 +65,14 @@ struct InboundServices {
   SessionDirectory& directory;
 };
 
+/// One open session, for who looks.
+struct SessionView {
+  observe::SessionRecord record;  ///< so far
+  std::string_view doing;         ///< "handshake", "idle", "transaction", "delivery", "closing"
+};
+/// Whether `text` occurs in what `postern sessions` shows of it.
+bool mentions(const SessionView& view, std::string_view text);
+
 class Inbound : private uv::SocketHandler {
  public:
   /// Takes over an accepted descriptor; `listener` is the address it was accepted at.
@@ -74,6 +82,7 @@ class Inbound : private uv::SocketHandler {
   Inbound& operator=(const Inbound&) = delete;
 
   const IpAddress& peer_address() const { return peer_.address; }
+  SessionView view() const;
 
   /// 421 between transactions; inside one as soon as it has ended.
   void shut_down();
@@ -158,6 +167,7 @@ class Inbound : private uv::SocketHandler {
   void flush();
   void flush_replies();
   void flush_records();
+  void transmit(std::string bytes);
   void update_reading();
   void rearm_timer();
   void on_timer();

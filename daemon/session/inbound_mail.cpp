@@ -20,6 +20,7 @@ void Inbound::handle(const smtp::SenderOffered& event) {
   const auto settings = services_.settings.get();
   const std::uint64_t size = event.parameters.size.value_or(0);
   if (size > settings->spill_at && size + services_.budgets.spill.used() > settings->spill_octets_max) {
+    count_word(services_.counters.limits_hit, "limits.spill_space");
     return smtp_->answer(event.number, smtp::replies::storage_full, services_.loop.now());  // RFC 1870 section 6.1
   }
   transaction_ = new_transaction(event.from, event.parameters);
@@ -37,6 +38,7 @@ std::shared_ptr<Transaction> Inbound::new_transaction(const smtp::ReversePath& f
 void Inbound::handle(const smtp::RecipientOffered& event) {
   assert(transaction_);
   if (const auto refusal = may_name_recipients()) {
+    count_word(services_.counters.limits_hit, "recipients.unknown");
     transaction_->refuse(event.to, "", *refusal);
     smtp_->answer(event.number, *refusal, services_.loop.now());
     turned_away_ = refusal->code == smtp::replies::too_many_unknown.code;
@@ -105,6 +107,7 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   assert(transaction_);
   const RunSettings& settings = transaction_->settings();
   if (!Message::room_for_one(services_.budgets, settings.message_memory_max)) {
+    count_word(services_.counters.limits_hit, "limits.message_memory");
     const smtp::Reply reply = transaction_->fail_locally(Error{"limits.message_memory is used up"});
     return smtp_->answer(event.number, reply, services_.loop.now());
   }
@@ -148,6 +151,7 @@ void Inbound::handle(const smtp::BodyChunk& event) {
 void Inbound::handle(const smtp::MessageComplete& event) {
   if (relaying_) return relay_end(event);
   record_.octets += event.octets;
+  services_.counters.message_octets += event.octets;
   transaction_->end_message();
   transaction_->message()->finish(
       [&directory = services_.directory, id = id_, number = event.number, form = event.form](const Result<void>& written) {
@@ -161,7 +165,7 @@ void Inbound::message_written(smtp::EventNumber number, smtp::OutcomeForm form, 
   transaction_->hand_off(form, [&directory = services_.directory, &counters = services_.counters,
                                 &journal = services_.journal, id = id_,
                                 number](Transaction& transaction, const delivery::EachAndOverall& outcome) {
-    if (outcome.overall.positive()) counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
+    counters.count_message(outcome.overall.code);
     Inbound* session = directory.find(id);
     if (session != nullptr && session->phase_ == Phase::Talking) return session->outcome_known(number, outcome);
     journal.note(observe::Level::Warning,

@@ -106,10 +106,9 @@ void Inbound::handle(const relay::Answer& action) {
   }
   if (relayed_outcome_ && relayed_outcome_->number == action.number) {
     if (transaction_) transaction_->settle(action.reply, relayed_outcome_->octets);
-    if (action.reply.positive()) {
-      ++record_.messages;
-      services_.counters.messages_taken.fetch_add(1, std::memory_order_relaxed);
-    }
+    services_.counters.count_message(action.reply.code);
+    services_.counters.message_octets += relayed_outcome_->octets;
+    if (action.reply.positive()) ++record_.messages;
     relayed_outcome_.reset();
     transaction_.reset();
   }

@@ -51,6 +51,7 @@ void Inbound::handle(const tls::Established&) {
   handshake_deadline_.reset();
   hostname_ = name_over_tls();
   record_handshake();
+  services_.journal.established(record_);
   if (smtp_) {
     smtp_->tls_started(hostname_, extensions(), services_.loop.now());
     reroute_after_tls(services_.settings.get());

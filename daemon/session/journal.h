@@ -16,6 +16,11 @@ class Journal {
   virtual void record(const observe::RecipientRecord& record) = 0;
   virtual void record(const observe::HttpRecord& record) = 0;
   virtual void note(observe::Level level, std::string_view message) = 0;
+
+  // For who counts; no log lines.
+  /// The session's handshake has succeeded: what its record will say of it.
+  virtual void established(const observe::SessionRecord&) {}
+  virtual void handed_off(const observe::HandOff&) {}
 };
 
 }  // namespace postern::session

@@ -159,6 +159,22 @@ void RelayBackends::target_failed(const delivery::Target& target) {
 
 void RelayBackends::target_works(const delivery::Target& target) { failed_until_.erase(delivery::to_string(target)); }
 
+std::vector<TargetStatus> RelayBackends::status() const {
+  std::vector<TargetStatus> made;
+  for (const auto& backend : routes_->backends()) {
+    if (!backend.pass_through) continue;
+    for (const auto& target : backend.targets) {
+      TargetStatus status;
+      status.backend = backend.name;
+      status.target = delivery::to_string(target);
+      const auto failed = failed_until_.find(status.target);
+      status.up = failed == failed_until_.end() || failed->second <= loop_.now();
+      made.push_back(std::move(status));
+    }
+  }
+  return made;
+}
+
 void RelayBackends::learnt(const std::string& backend, relay::Offers offers) { offers_[backend] = std::move(offers); }
 
 relay::Offers RelayBackends::offers(const std::vector<const delivery::BackendSettings*>& backends) const {

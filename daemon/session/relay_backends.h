@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/instant.h"
+#include "daemon/session/backends.h"
 #include "daemon/session/relay_link.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/resolver.h"
@@ -36,6 +37,9 @@ class RelayBackends {
   /// How it went with a target, so that the next session need not find out.
   void target_failed(const delivery::Target& target);
   void target_works(const delivery::Target& target);
+
+  /// Of every target, as Backends::status() has it.
+  std::vector<TargetStatus> status() const;
 
   void learnt(const std::string& backend, relay::Offers offers);
   /// What all of `backends` offer, as far as it is known.

@@ -68,6 +68,7 @@ struct RunSettings {
   std::optional<smtp::Extensions> offer;  ///< nothing: as far as every backend offered them
   ConnectionLimits connection_limits;
   Duration final_deadline = std::chrono::minutes(8);
+  Duration drain_notice = std::chrono::seconds(15);  ///< connections are still accepted after `postern drain`
   Duration drain = std::chrono::seconds(30);  ///< how long sessions may go on after a signal to end
   std::size_t spill_at = 1024 * 1024;
   std::string spill_dir;

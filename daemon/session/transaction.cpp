@@ -84,7 +84,8 @@ std::vector<Transaction::Part> Transaction::parts() const {
 void Transaction::hand_off(smtp::OutcomeForm form, Done done) {
   form_ = form;
   done_ = std::move(done);
-  final_deadline_ = services_.loop.now() + settings_->final_deadline;
+  handed_off_at_ = services_.loop.now();
+  final_deadline_ = handed_off_at_ + settings_->final_deadline;
   facts_.octets = message_->octets();
   facts_.message_id = message_id_.message_id();
   outcomes_.resize(recipients_.size());
@@ -130,13 +131,20 @@ proxy::ClientIdentity Transaction::client_identity() const {
 }
 
 void Transaction::part_done(const Part& part, const Delivered& delivered) {
+  observe::HandOff hand_off{.backend = part.backend, .duration = services_.loop.now() - handed_off_at_};
   for (std::size_t i = 0; i < part.members.size(); ++i) {
     const std::size_t recipient = part.members[i];
     outcomes_[recipient] = delivered.outcomes[part.path_of[i]];
     recipients_[recipient].awaited =
         delivered.more_may_come && outcomes_[recipient].status == delivery::RecipientOutcome::Status::Deferred;
     log(recipients_[recipient].asked, delivered.target, outcomes_[recipient]);
+    switch (outcomes_[recipient].status) {
+      case delivery::RecipientOutcome::Status::Taken: ++hand_off.taken; break;
+      case delivery::RecipientOutcome::Status::Refused: ++hand_off.refused; break;
+      case delivery::RecipientOutcome::Status::Deferred: ++hand_off.deferred; break;
+    }
   }
+  services_.journal.handed_off(hand_off);
   if (--parts_open_ == 0) all_done();
 }
 

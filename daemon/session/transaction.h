@@ -160,6 +160,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   observe::RecipientRecord facts_;
   ClientDnsName client_name_;
   Instant began_{};
+  Instant handed_off_at_{};
   Instant final_deadline_{};
   std::vector<Recipient> recipients_;
   std::shared_ptr<Message> message_;

@@ -1,8 +1,6 @@
 #include "daemon/tool/reload.h"
 
-#include <variant>
-
-#include "daemon/session/control_client.h"
+#include <string>
 
 namespace postern::tool {
 namespace {
@@ -36,18 +34,10 @@ std::string reload_text(const control::ReloadReply& reload) {
 }
 
 int reload(const ReloadArguments& arguments) {
-  const auto reply = session::ask_control(arguments.control, arguments.request, answer_within);
-  if (!reply) {
-    complain(reply.error().text);
-    return exit_failure;
-  }
-  const auto* reload = std::get_if<control::ReloadReply>(&*reply);
-  if (reload == nullptr) {
-    const auto* error = std::get_if<control::ErrorReply>(&*reply);
-    complain(error != nullptr ? error->text : "posternd answered something else than what it has reloaded");
-    return exit_failure;
-  }
-  print(arguments.format == Format::Json ? control::to_json(*reply) : reload_text(*reload));
+  const auto reload =
+      ask<control::ReloadReply>(arguments.control, arguments.request, answer_within, "what it has reloaded");
+  if (!reload) return exit_failure;
+  print(arguments.format == Format::Json ? control::to_json(*reload) : reload_text(*reload));
   return reload->configuration_taken && reload->faults.empty() ? exit_ok : exit_failure;
 }
 

@@ -1,11 +1,12 @@
 #include "daemon/tool/status.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <variant>
+#include <string>
+#include <vector>
 
 #include "base/text.h"
-#include "daemon/session/control_client.h"
 
 namespace postern::tool {
 namespace {
@@ -14,6 +15,20 @@ constexpr Duration answer_within = std::chrono::seconds(10);
 
 std::string plural(std::uint64_t count, std::string_view one, std::string_view many) {
   return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
+constexpr std::uint64_t mebibyte = 1024 * 1024;
+
+std::string sessions_of(const std::vector<control::WorkerStatus>& workers) {
+  std::string text;
+  for (const auto& worker : workers) text += (text.empty() ? "" : " + ") + std::to_string(worker.sessions);
+  return text;
+}
+
+/// ", 12 in the last minute"
+std::string lately(const control::RateStatus& rates, std::uint64_t count) {
+  if (rates.seconds == 0) return {};
+  return fmt::format(", {} in the last {}", count, readable(std::chrono::seconds(rates.seconds)));
 }
 
 }  // namespace
@@ -26,9 +41,16 @@ std::string status_text(const control::StatusReply& status) {
   line("posternd", fmt::format("{}, process {}, running for {}", status.version, status.pid,
                                status.uptime_seconds == 0 ? "less than a second"
                                                           : readable(std::chrono::seconds(status.uptime_seconds))));
-  line("workers", fmt::format("{}", status.workers));
-  line("sessions", fmt::format("{} open, {} since the start", status.sessions, status.sessions_total));
-  line("messages", fmt::format("{} taken since the start", status.messages_total));
+  if (!status.ready) line("not ready", fmt::format("{}", fmt::join(status.not_ready, ", ")));
+  line("workers", fmt::format("{}, with {} sessions", status.workers, sessions_of(status.per_worker)));
+  line("sessions", fmt::format("{} open, {} since the start{}", status.sessions, status.sessions_total,
+                               lately(status.rates, status.rates.sessions)));
+  line("messages", fmt::format("{} taken since the start{}", status.messages_total,
+                               lately(status.rates, status.rates.messages)));
+  line("memory", fmt::format("{} MiB, of which {} MiB for messages", status.memory_octets / mebibyte,
+                             status.message_memory_octets / mebibyte));
+  line("descriptors", fmt::format("{} of {}", status.descriptors, status.descriptors_max));
+  line("log level", status.log_level);
   if (status.key_queue_full != 0) {
     line("handshakes", fmt::format("{} ended because too many waited for an RSA key", status.key_queue_full));
   }
@@ -41,7 +63,10 @@ std::string status_text(const control::StatusReply& status) {
                                status.pinned_version));
   }
   if (!status.held_back.empty()) line("held back", status.held_back);
-  for (const auto& listener : status.listeners) line("listener", listener.address + "  " + listener.tls);
+  for (const auto& listener : status.listeners) {
+    const bool smtp = listener.protocol == "smtp";
+    line("listener", fmt::format("{}  {}", listener.address, smtp ? listener.tls : listener.protocol));
+  }
   for (const auto& backend : status.backends) {
     auto value = fmt::format("{}  {}  {}, {}, {} idle", backend.name, backend.target, backend.up ? "up" : "down",
                              plural(backend.connections, "connection", "connections"), backend.idle);
@@ -68,18 +93,9 @@ std::string status_text(const control::StatusReply& status) {
 }
 
 int status(const StatusArguments& arguments) {
-  const auto reply = session::ask_control(arguments.control, control::StatusRequest{}, answer_within);
-  if (!reply) {
-    complain(reply.error().text);
-    return exit_failure;
-  }
-  const auto* status = std::get_if<control::StatusReply>(&*reply);
-  if (status == nullptr) {
-    const auto* error = std::get_if<control::ErrorReply>(&*reply);
-    complain(error != nullptr ? error->text : "posternd answered something else than its status");
-    return exit_failure;
-  }
-  print(arguments.format == Format::Json ? control::to_json(*reply) : status_text(*status));
+  const auto status = ask<control::StatusReply>(arguments.control, control::StatusRequest{}, answer_within, "its status");
+  if (!status) return exit_failure;
+  print(arguments.format == Format::Json ? control::to_json(*status) : status_text(*status));
   return status->faults.empty() && status->held_back.empty() ? exit_ok : exit_failure;
 }
 

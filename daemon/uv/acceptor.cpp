@@ -66,6 +66,8 @@ struct Acceptor::State {
   bool closed = false;
   bool handle_closed = false;
   bool abandoned = false;  ///< the Acceptor is gone: delete at the close callback
+  Troubles troubles;
+  bool shut = false;       ///< not listening: see Acceptor::shut()
   bool backed_off = false;  ///< the accept before this one has failed too
   std::optional<Instant> told;
 
@@ -75,8 +77,8 @@ struct Acceptor::State {
     });
   }
 
-  void accept_some() {
-    for (int n = 0; n < accepts_a_turn_max && !closed; ++n) {
+  void accept_some(int accepts_max = accepts_a_turn_max) {
+    for (int n = 0; n < accepts_max && !closed; ++n) {
       const int descriptor = ::accept4(bound.descriptor, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
       if (descriptor >= 0) {
         backed_off = false;
@@ -90,9 +92,10 @@ struct Acceptor::State {
   }
 
   void pause(int error) {
+    ++troubles.failures;
     if (out_of_descriptors(error) && std::exchange(backed_off, true)) shed();
     uv_poll_stop(&handle);
-    resume->start_at(loop.now() + back_off);
+    if (!shut) resume->start_at(loop.now() + back_off);
     if (told && loop.now() - *told < tell_again_after) return;
     told = loop.now();
     on_trouble(Error{fmt::format("{}: connections cannot be accepted: {}{}", bound.endpoint.text(),
@@ -107,6 +110,7 @@ struct Acceptor::State {
       const int descriptor = ::accept4(bound.descriptor, nullptr, nullptr, SOCK_CLOEXEC);
       if (descriptor < 0) break;
       ::close(descriptor);
+      ++troubles.shed;
     }
     spare = open_spare();
   }
@@ -140,6 +144,29 @@ Acceptor::~Acceptor() {
 }
 
 const Endpoint& Acceptor::endpoint() const { return state_->bound.endpoint; }
+
+const Acceptor::Troubles& Acceptor::troubles() const { return state_->troubles; }
+
+void Acceptor::shut() {
+  State& state = *state_;
+  if (state.closed || std::exchange(state.shut, true)) return;
+  state.resume->stop();
+  uv_poll_stop(&state.handle);
+  state.accept_some(SOMAXCONN);
+  // Linux: a listening TCP socket that is shut down for reading listens no more and stays bound.
+  ::shutdown(state.bound.descriptor, SHUT_RD);
+}
+
+Result<void> Acceptor::open() {
+  State& state = *state_;
+  if (state.closed || !state.shut) return {};
+  if (::listen(state.bound.descriptor, SOMAXCONN) != 0) {
+    return fail("{}: {}", state.bound.endpoint.text(), std::generic_category().message(errno));
+  }
+  state.shut = false;
+  state.poll();
+  return {};
+}
 
 void Acceptor::close() { state_->close(); }
 

@@ -112,7 +112,19 @@ class Acceptor {
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
 
+  /// What went wrong so far.
+  struct Troubles {
+    std::uint64_t failures = 0;  ///< times that it had to back off
+    std::uint64_t shed = 0;      ///< connections that were accepted to be closed at once
+  };
+  const Troubles& troubles() const;
+
   const Endpoint& endpoint() const;
+  /// Lets nobody in any more, so that connects are refused, and keeps the address; open() lets them in again. All who
+  /// were in line are accepted first. Of a TCP socket; for all who share it.
+  void shut();
+  /// Fails when the address has been taken by somebody else meanwhile.
+  Result<void> open();
   /// Stops listening and closes the descriptor. Idempotent; no callback comes after it.
   void close();
 

@@ -29,6 +29,7 @@ enum class ListenerProtocol {
   Smtp,
   MtaSts,  ///< HTTPS: the policy host
   Acme,    ///< HTTP: http-01 challenges
+  Admin,   ///< HTTP: metrics and health; read as an AdminListener
 };
 
 /// Whether connections begin with a PROXY header.
@@ -62,12 +63,23 @@ struct Listener {
   std::string origin;               ///< "posternd.toml:12:1"
 };
 
+/// One `[[listen]]` with protocol = "admin": HTTP for those who watch posternd.
+struct AdminListener {
+  std::vector<Endpoint> addresses;
+  std::vector<std::string> sockets;  ///< paths of unix sockets
+  std::string token_file;            ///< empty: nobody is asked for a token
+  Duration expires_within = std::chrono::hours(24 * 30);  ///< certificates that end sooner are listed one by one
+
+  friend bool operator==(const AdminListener&, const AdminListener&) = default;
+};
+
 /// Needs a restart.
 struct StartConfig {
   unsigned workers = 0;             ///< 0 = one per core
   std::string state_dir = "/var/lib/postern";
   std::string control = "/run/postern/control";  ///< path of the control socket; empty: none
   std::vector<Endpoint> dns_servers;  ///< empty: those of /etc/resolv.conf
+  std::vector<AdminListener> admin;
 };
 
 enum class LogLevel { Error, Warning, Info, Debug };
@@ -94,6 +106,7 @@ struct RunConfig {
   std::optional<smtp::Extensions> offer;              ///< `smtp.offer`; nothing: by what the backends offer
   ConnectionLimits connection_limits;
   Duration drain = std::chrono::seconds(30);
+  Duration drain_notice = std::chrono::seconds(15);  ///< connections are still accepted after `postern drain`
   Duration final_deadline = std::chrono::minutes(8);  ///< from the client's dot to our reply
   std::size_t spill_at = 1024 * 1024;                 ///< message octets kept in memory
   std::string spill_dir;                              ///< empty: state_dir, or /var/tmp

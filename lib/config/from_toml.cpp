@@ -56,7 +56,7 @@ Parsed from_toml(const std::string& path, const Environment& environment) {
   if (source.complete) {  // else what stands in the missing part would be reported as missing
     const Section root(source.root, Place{std::make_shared<const std::string>(path), 0, 0}, "", diagnostics);
     read_process(root, environment, config);
-    read_listeners(root, config.run);
+    read_listeners(root, config);
     read_certificates(root, config.run);
     read_smtp(root, config.run);
     read_observation(root, config);

@@ -21,7 +21,7 @@ const std::vector<Key>& keys() {
       {"include", "paths", "none", Reload, "more files, with * and ? patterns"},
 
       {"listen.address", "addresses", "required", Restart, "where to listen"},
-      {"listen.protocol", "choice", "\"smtp\"", Reload, "smtp, mta-sts (policy host) or acme (http-01)"},
+      {"listen.protocol", "choice", "\"smtp\"", Reload, "smtp, mta-sts (policy host), acme (http-01) or admin"},
       {"listen.tls", "choice", "\"starttls\"", Reload, "starttls, implicit or none"},
       {"listen.hostname", "host name", "the top-level hostname", Reload, "this listener's own name"},
       {"listen.greet_as", "choice", "\"hostname\"", Reload, "the name in the EHLO answer over TLS: hostname or sni"},
@@ -33,6 +33,8 @@ const std::vector<Key>& keys() {
       {"listen.local.ADDRESS.default_certificate", "string", "listen.default_certificate", Reload,
        "the default certificate at one local address"},
       {"listen.webroot", "path", "none", Reload, "where an ACME client puts its challenges"},
+      {"listen.token_file", "path", "none", Restart, "admin: the token that readers of metrics must have"},
+      {"listen.expires_within", "duration", "\"30d\"", Restart, "admin: certificates that end sooner are listed by name"},
 
       {"certificate.id", "string", "none", Reload, "a name for default_certificate to refer to"},
       {"certificate.names", "names", "those in the certificate", Reload, "host names it is served for"},
@@ -78,6 +80,7 @@ const std::vector<Key>& keys() {
       {"timeouts.data", "duration", "\"3m\"", Reload, "waiting for more of a message"},
       {"timeouts.handshake", "duration", "\"30s\"", Reload, "a whole TLS handshake"},
       {"timeouts.drain", "duration", "\"30s\"", Reload, "how long a stopping daemon waits for its sessions"},
+      {"timeouts.drain_notice", "duration", "\"15s\"", Reload, "connections are still accepted after postern drain"},
       {"timeouts.final", "duration", "\"8m\"", Reload, "from the end of a message to our reply"},
       {"timeouts.reverse_dns", "duration", "\"3s\"", Reload, "how long DNS is waited for to name a client"},
 

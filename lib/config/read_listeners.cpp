@@ -35,14 +35,22 @@ void read_postmaster(const Section& root, RunConfig& run) {
 
 class ListenerReader {
  public:
-  explicit ListenerReader(RunConfig& run) : run_(run) {}
+  explicit ListenerReader(Config& config) : config_(config), run_(config.run) {}
 
   void read(const Section& section) {
     Listener listener;
     listener.origin = section.place().text();
     listener.hostname = run_.hostname;
     section.choice("protocol", listener.protocol,
-                   {{"smtp", ListenerProtocol::Smtp}, {"mta-sts", ListenerProtocol::MtaSts}, {"acme", ListenerProtocol::Acme}});
+                   {{"smtp", ListenerProtocol::Smtp},
+                    {"mta-sts", ListenerProtocol::MtaSts},
+                    {"acme", ListenerProtocol::Acme},
+                    {"admin", ListenerProtocol::Admin}});
+    if (listener.protocol == ListenerProtocol::Admin) {
+      config_.start.admin.push_back(read_admin_listener(section, taken_));
+      return;
+    }
+    refuse_admin_keys(section);
     read_tls(section, listener);
     read_host_name(section, "hostname", listener.hostname);
     section.choice("greet_as", listener.greet_as, {{"hostname", GreetAs::Hostname}, {"sni", GreetAs::Sni}});
@@ -134,6 +142,7 @@ class ListenerReader {
     }
   }
 
+  Config& config_;
   RunConfig& run_;
   UniqueNames taken_{"address"};
 };
@@ -175,9 +184,9 @@ void read_process(const Section& root, const Environment& environment, Config& c
   root.integer("ledger_entries", run.ledger.entries_max, {std::size_t{100}, std::size_t{10'000'000}});
 }
 
-void read_listeners(const Section& root, RunConfig& run) {
+void read_listeners(const Section& root, Config& config) {
   const auto sections = root.tables("listen");
-  ListenerReader reader(run);
+  ListenerReader reader(config);
   for (const Section& section : sections) reader.read(section);
   if (sections.empty() && !root.has("listen")) {
     root.error(root.place(), "listen",

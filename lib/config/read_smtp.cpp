@@ -122,6 +122,7 @@ void read_timeouts(const Section& section, RunConfig& run) {
   section.duration("handshake", timeouts.handshake, {milliseconds(100), minutes(10)});
   section.duration("drain", run.drain, {seconds(0), hours(1)});
   section.duration("reverse_dns", run.reverse_dns_within, {milliseconds(100), minutes(1)});
+  section.duration("drain_notice", run.drain_notice, {seconds(0), hours(1)});
   section.duration("final", run.final_deadline, {seconds(1), hours(1)});
   if (run.final_deadline >= minutes(10)) {
     section.warning("final",

@@ -13,7 +13,12 @@ namespace postern::config {
 void read_process(const Section& root, const Environment& environment, Config& config);
 
 /// `[[listen]]`; after read_process, which gives the host name that they inherit.
-void read_listeners(const Section& root, RunConfig& run);
+void read_listeners(const Section& root, Config& config);
+
+/// A `[[listen]]` with protocol = "admin". `taken`: the addresses of all `[[listen]]`.
+AdminListener read_admin_listener(const Section& section, UniqueNames& taken);
+/// Says so where its keys stand in another one.
+void refuse_admin_keys(const Section& section);
 
 /// `[[certificate]]`, `[certificates]`, `[tls]`
 void read_certificates(const Section& root, RunConfig& run);

@@ -24,6 +24,7 @@ concept Is = std::same_as<std::remove_const_t<T>, Object>;
 template <class Visitor>
 void fields(Is<ListenerStatus> auto& listener, Visitor&& field) {
   field("address", listener.address);
+  field("protocol", listener.protocol);
   field("tls", listener.tls);
 }
 
@@ -52,11 +53,36 @@ void fields(Is<LedgerStatus> auto& ledger, Visitor&& field) {
 }
 
 template <class Visitor>
+void fields(Is<WorkerStatus> auto& worker, Visitor&& field) {
+  field("sessions", worker.sessions);
+  field("sessions_total", worker.sessions_total);
+  field("messages_total", worker.messages_total);
+}
+
+template <class Visitor>
+void fields(Is<RateStatus> auto& rates, Visitor&& field) {
+  field("seconds", rates.seconds);
+  field("sessions", rates.sessions);
+  field("messages", rates.messages);
+  field("octets", rates.octets);
+}
+
+template <class Visitor>
 void fields(Is<StatusReply> auto& status, Visitor&& field) {
   field("version", status.version);
   field("pid", status.pid);
   field("uptime_seconds", status.uptime_seconds);
   field("workers", status.workers);
+  field("ready", status.ready);
+  field("not_ready", status.not_ready);
+  field("draining", status.draining);
+  field("log_level", status.log_level);
+  field("memory_octets", status.memory_octets);
+  field("message_memory_octets", status.message_memory_octets);
+  field("descriptors", status.descriptors);
+  field("descriptors_max", status.descriptors_max);
+  field("rates", status.rates);
+  field("per_worker", status.per_worker);
   field("sessions", status.sessions);
   field("sessions_total", status.sessions_total);
   field("messages_total", status.messages_total);
@@ -159,6 +185,39 @@ void fields(Is<RollbackReply> auto& reply, Visitor&& field) {
 }
 
 template <class Visitor>
+void fields(Is<SessionRow> auto& row, Visitor&& field) {
+  field("id", row.id);
+  field("peer", row.peer);
+  field("local", row.local);
+  field("client_name", row.client_name);
+  field("tls_version", row.tls_version);
+  field("sni", row.sni);
+  field("doing", row.doing);
+  field("milliseconds", row.milliseconds);
+  field("messages", row.messages);
+  field("recipients", row.recipients);
+  field("octets", row.octets);
+}
+
+template <class Visitor>
+void fields(Is<SessionsReply> auto& reply, Visitor&& field) {
+  field("matching", reply.matching);
+  field("sessions", reply.sessions);
+}
+
+template <class Visitor>
+void fields(Is<DrainReply> auto& reply, Visitor&& field) {
+  field("draining", reply.draining);
+  field("accepts_for_seconds", reply.accepts_for_seconds);
+}
+
+template <class Visitor>
+void fields(Is<LogLevelReply> auto& reply, Visitor&& field) {
+  field("level", reply.level);
+  field("before", reply.before);
+}
+
+template <class Visitor>
 void fields(Is<ErrorReply> auto& error, Visitor&& field) {
   field("text", error.text);
 }
@@ -196,6 +255,23 @@ void fields(Is<RollbackRequest> auto& request, Visitor&& field) {
   field("version", request.version);
 }
 
+template <class Visitor>
+void fields(Is<SessionsRequest> auto& request, Visitor&& field) {
+  field("text", request.text);
+  field("limit", request.limit);
+}
+
+template <class Visitor>
+void fields(Is<DrainRequest> auto&, Visitor&&) {}
+
+template <class Visitor>
+void fields(Is<UndrainRequest> auto&, Visitor&&) {}
+
+template <class Visitor>
+void fields(Is<LogLevelRequest> auto& request, Visitor&& field) {
+  field("level", request.level);
+}
+
 /// What stands under "request" or "reply".
 constexpr const char* word(const StatusRequest*) { return "status"; }
 constexpr const char* word(const ReloadRequest*) { return "reload"; }
@@ -203,12 +279,19 @@ constexpr const char* word(const CertificatesRequest*) { return "certificates"; 
 constexpr const char* word(const ExplainRequest*) { return "explain"; }
 constexpr const char* word(const VersionsRequest*) { return "versions"; }
 constexpr const char* word(const RollbackRequest*) { return "rollback"; }
+constexpr const char* word(const SessionsRequest*) { return "sessions"; }
+constexpr const char* word(const DrainRequest*) { return "drain"; }
+constexpr const char* word(const UndrainRequest*) { return "undrain"; }
+constexpr const char* word(const LogLevelRequest*) { return "log-level"; }
 constexpr const char* word(const StatusReply*) { return "status"; }
 constexpr const char* word(const ReloadReply*) { return "reload"; }
 constexpr const char* word(const CertificatesReply*) { return "certificates"; }
 constexpr const char* word(const ExplainReply*) { return "explain"; }
 constexpr const char* word(const VersionsReply*) { return "versions"; }
 constexpr const char* word(const RollbackReply*) { return "rollback"; }
+constexpr const char* word(const SessionsReply*) { return "sessions"; }
+constexpr const char* word(const DrainReply*) { return "drain"; }
+constexpr const char* word(const LogLevelReply*) { return "log-level"; }
 constexpr const char* word(const ErrorReply*) { return "error"; }
 
 // Writing. ----------------------------------------------------------------------------------------------------------

@@ -46,8 +46,23 @@ struct RollbackRequest {
   std::uint64_t version = 0;
 };
 
+/// The sessions that are open.
+struct SessionsRequest {
+  std::string text;                ///< part of an id, an address, an EHLO or SNI name, or of what it is doing
+  std::uint64_t limit = 500;       ///< sessions; page_rows_max at most
+};
+
+/// Readiness goes down at once; a while later nobody gets in any more. Sessions go on.
+struct DrainRequest {};
+struct UndrainRequest {};
+
+/// Until the next reload.
+struct LogLevelRequest {
+  std::string level;               ///< "error", "warning", "info", "debug"; empty: only says which it is
+};
+
 using Request = std::variant<StatusRequest, ReloadRequest, CertificatesRequest, ExplainRequest, VersionsRequest,
-                             RollbackRequest>;
+                             RollbackRequest, SessionsRequest, DrainRequest, UndrainRequest, LogLevelRequest>;
 
 constexpr std::uint64_t page_rows_max = 2000;  ///< so that a page stays far below reply_octets_max
 
@@ -57,6 +72,7 @@ constexpr std::size_t reply_octets_max = 64 * 1024 * 1024;  ///< a reload that r
 /// One listening address.
 struct ListenerStatus {
   std::string address;
+  std::string protocol;  ///< "smtp", "mta-sts", "acme", "admin"
   std::string tls;  ///< "starttls", "implicit", "none"
 };
 
@@ -83,11 +99,35 @@ struct LedgerStatus {
   std::string last_failure;        ///< empty: the last write went well
 };
 
+struct WorkerStatus {
+  std::uint64_t sessions = 0;          ///< open now
+  std::uint64_t sessions_total = 0;
+  std::uint64_t messages_total = 0;
+};
+
+/// How much of something came in the last minute, or since the start if that is shorter ago.
+struct RateStatus {
+  std::uint64_t seconds = 0;           ///< how long that is
+  std::uint64_t sessions = 0;
+  std::uint64_t messages = 0;
+  std::uint64_t octets = 0;            ///< of messages
+};
+
 struct StatusReply {
   std::string version;
   std::uint64_t pid = 0;
   std::uint64_t uptime_seconds = 0;
   std::uint64_t workers = 0;
+  bool ready = true;                    ///< what /readyz says
+  std::vector<std::string> not_ready;   ///< why not
+  bool draining = false;
+  std::string log_level;
+  std::uint64_t memory_octets = 0;      ///< resident
+  std::uint64_t message_memory_octets = 0;  ///< of these for messages, against limits.message_memory
+  std::uint64_t descriptors = 0;
+  std::uint64_t descriptors_max = 0;
+  RateStatus rates;
+  std::vector<WorkerStatus> per_worker;
   std::uint64_t sessions = 0;           ///< open now
   std::uint64_t sessions_total = 0;
   std::uint64_t messages_total = 0;     ///< answered 250
@@ -173,12 +213,38 @@ struct RollbackReply {
   std::vector<std::string> missing;     ///< "NAME: why the certificate that it had then cannot be served"
 };
 
+/// One open session. Names are raw.
+struct SessionRow {
+  std::string id;
+  std::string peer, local;
+  std::string client_name;              ///< EHLO
+  std::string tls_version;              ///< empty: in clear
+  std::string sni;
+  std::string doing;                    ///< "handshake", "idle", "transaction", "delivery", "closing"
+  std::uint64_t milliseconds = 0;       ///< since it was accepted
+  std::uint64_t messages = 0, recipients = 0, octets = 0;
+};
+
+struct SessionsReply {
+  std::uint64_t matching = 0;           ///< sessions; there may be more than rows
+  std::vector<SessionRow> sessions;     ///< the oldest first
+};
+
+struct DrainReply {
+  bool draining = false;
+  std::uint64_t accepts_for_seconds = 0;  ///< connections are still accepted so long
+};
+
+struct LogLevelReply {
+  std::string level, before;
+};
+
 /// The request could not be understood or carried out.
 struct ErrorReply {
   std::string text;
 };
 using Reply = std::variant<StatusReply, ReloadReply, CertificatesReply, ExplainReply, VersionsReply, RollbackReply,
-                           ErrorReply>;
+                           SessionsReply, DrainReply, LogLevelReply, ErrorReply>;
 
 /// One line, without its LF. Requests leave out what has its default value. Never throws: octets that are not UTF-8 become U+FFFD.
 std::string to_json(const Request& request);

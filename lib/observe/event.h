@@ -56,6 +56,13 @@ struct RecipientRecord {
   std::string status;        ///< "taken", "refused", "deferred", "deduplicated", "separated" (delivery/ledger.h)
 };
 
+/// A backend has answered for all the recipients of a message that it was to take.
+struct HandOff {
+  std::string backend;       ///< its name in the configuration
+  std::uint64_t taken = 0, refused = 0, deferred = 0;  ///< recipients
+  Duration duration{};       ///< since the client's end of data
+};
+
 /// One line a request to the policy host or for an ACME challenge.
 struct HttpRecord {
   std::string id;            ///< of the connection

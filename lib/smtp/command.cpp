@@ -36,6 +36,31 @@ bool take_keyword(std::string_view& argument, std::string_view keyword) {
 
 }  // namespace
 
+std::string_view to_string(Verb verb) {
+  switch (verb) {
+    case Verb::Ehlo: return "EHLO";
+    case Verb::Helo: return "HELO";
+    case Verb::Lhlo: return "LHLO";
+    case Verb::Mail: return "MAIL";
+    case Verb::Rcpt: return "RCPT";
+    case Verb::Data: return "DATA";
+    case Verb::Bdat: return "BDAT";
+    case Verb::Rset: return "RSET";
+    case Verb::Noop: return "NOOP";
+    case Verb::Quit: return "QUIT";
+    case Verb::Vrfy: return "VRFY";
+    case Verb::Expn: return "EXPN";
+    case Verb::Help: return "HELP";
+    case Verb::StartTls: return "STARTTLS";
+    case Verb::Auth: return "AUTH";
+    case Verb::Xclient: return "XCLIENT";
+    case Verb::Xforward: return "XFORWARD";
+    case Verb::ForeignProtocol: return "foreign";
+    case Verb::Unknown: return "unknown";
+  }
+  return "";
+}
+
 Verb verb_of(std::string_view line) {
   const auto word = first_word(line);
   if (word.size() > sizeof(std::uint64_t)) return Verb::Unknown;

@@ -2,6 +2,7 @@
 // refuses it. No state: whether a command is in order is the session's business.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -35,6 +36,10 @@ enum class Verb : std::uint8_t {
   ForeignProtocol,  ///< GET, POST, CONNECT and their like: the peer speaks HTTP
   Unknown,
 };
+constexpr std::size_t verb_count = static_cast<std::size_t>(Verb::Unknown) + 1;
+
+/// As in the protocol: "EHLO"; "foreign" and "unknown" for what is no command.
+std::string_view to_string(Verb verb);
 
 struct CommandLine {
   Verb verb = Verb::Unknown;

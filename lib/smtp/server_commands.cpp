@@ -56,6 +56,7 @@ void ServerSession::State::hello(std::string_view argument, HelloForm form) {
   client_name = *name;
   phase = Phase::Ready;
   extended = form == HelloForm::Extended;
+  count_reply(250);
   append_rendered(replies.back(), 250, {}, extended ? extended_answer(options, offered()) : options.hostname);
 }
 

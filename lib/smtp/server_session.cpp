@@ -36,7 +36,6 @@ constexpr Phases has_chunks = in(Phase::HasChunks);
 constexpr Phases mid_transaction = has_sender | has_recipients | has_chunks;
 constexpr Phases anywhere = greeted | ready | mid_transaction;
 constexpr std::size_t command_phases = static_cast<std::size_t>(Phase::HasChunks) + 1;  // the first ones of Phase
-constexpr std::size_t verbs = static_cast<std::size_t>(Verb::Unknown) + 1;
 
 enum class WaitsFor : std::uint8_t {
   Nothing,
@@ -152,7 +151,7 @@ struct ServerSession::State::Table {
   /// Where in a table the row for a verb in a phase stands.
   template <std::size_t count>
   static constexpr auto make_index(const std::array<Transition, count>& table) {
-    std::array<std::array<std::uint8_t, command_phases>, verbs> index{};
+    std::array<std::array<std::uint8_t, command_phases>, verb_count> index{};
     for (std::size_t row = 0; row < table.size(); ++row) {
       for (std::size_t phase = 0; phase < command_phases; ++phase) {
         if ((table[row].phases & in(static_cast<Phase>(phase))) == 0) continue;
@@ -260,6 +259,7 @@ bool ServerSession::State::work_off(const Line& line) {
   if (replies.held() >= std::max<std::size_t>(options.limits.pipeline_depth, 1) || must_wait(verb)) return false;
 
   ++commands;
+  if (options.tally != nullptr) options.tally->count(verb);
   if (verb == Verb::ForeignProtocol || (first_line && verb == Verb::Unknown && has_noise(line.text))) {
     const bool lmtp = options.dialect == Dialect::Lmtp;
     const bool http = verb == Verb::ForeignProtocol;
@@ -469,7 +469,9 @@ void ServerSession::answer(EventNumber number, Reply reply, Instant now) {
   const bool repeated = *asked == Question::Outcome && s.options.dialect == Dialect::Lmtp && s.transaction;
   if (repeated) return answer_recipients(number, std::vector<Reply>(s.transaction->recipients, reply), now);
   s.settle();
-  s.replies.answer(number, s.rendered_answer(*asked, reply));
+  const std::string rendered = s.rendered_answer(*asked, reply);
+  if (!rendered.empty()) s.count_reply(reply.code);
+  s.replies.answer(number, rendered);
   s.now = s.waiting_since = now;
   s.blocked = false;
   if (s.phase < Phase::Closing) s.note_answer(*asked, reply);
@@ -477,16 +479,17 @@ void ServerSession::answer(EventNumber number, Reply reply, Instant now) {
 
 void ServerSession::answer_recipients(EventNumber number, const std::vector<Reply>& replies, Instant now) {
   std::string rendered;
-  for (const Reply& reply : replies) append_rendered(rendered, reply.code, reply.enhanced, reply.text);
+  for (const Reply& reply : replies) state_->append(rendered, reply);
   const bool taken = std::any_of(replies.begin(), replies.end(), [](const Reply& r) { return r.positive(); });
   state_->answer_message(number, std::move(rendered), taken, now);
 }
 
 void ServerSession::answer_recipients(EventNumber number, const std::vector<Reply>& replies, const Reply& overall,
                                       Instant now) {
-  std::string rendered = render(replies::replies_follow);
-  for (const Reply& reply : replies) append_rendered(rendered, reply.code, reply.enhanced, reply.text);
-  append_rendered(rendered, overall.code, overall.enhanced, overall.text);
+  std::string rendered;
+  state_->append(rendered, replies::replies_follow);
+  for (const Reply& reply : replies) state_->append(rendered, reply);
+  state_->append(rendered, overall);
   state_->answer_message(number, std::move(rendered), overall.positive(), now);
 }
 
@@ -509,10 +512,12 @@ void ServerSession::tls_started(std::string hostname, Extensions extensions, Ins
   options.tls = TlsState::Active;
   options.hostname = std::move(hostname);
   options.extensions = extensions;
+  auto* const tally = std::exchange(options.tally, nullptr);  // the greeting of the new State is never sent
   // Nothing that was learnt in clear can survive in a new State (RFC 3207 section 4.2).
   const auto before = std::exchange(state_, std::make_unique<State>(std::move(options), now));
   state_->replies = std::move(before->replies);  // its numbers go on; and the greeting is not said again
   state_->replies.clear();
+  state_->options.tally = tally;
   state_->shutting_down = before->shutting_down;
 }
 

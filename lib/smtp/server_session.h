@@ -32,6 +32,7 @@
 #include "smtp/parameters.h"
 #include "smtp/reply.h"
 #include "smtp/settings.h"
+#include "smtp/tally.h"
 
 namespace postern::smtp {
 
@@ -73,6 +74,7 @@ struct ServerOptions {
   bool strict = false;
   ServerLimits limits;
   ServerTimeouts timeouts;
+  Tally* tally = nullptr; ///< where commands and replies are counted; outlives the session
 };
 
 /// MAIL was well formed and in order. A positive answer opens the transaction.

@@ -65,8 +65,16 @@ struct ServerSession::State {
   void obey(Verb verb, const Line& line);
   bool must_wait(Verb verb) const;
   void settle();
-  void say(const Reply& reply) { append_rendered(replies.back(), reply.code, reply.enhanced, reply.text); }
-  void say(const NamedReply& reply) { append_rendered(replies.back(), reply.code, reply.enhanced, reply.text); }
+  void say(const Reply& reply) { append(replies.back(), reply); }
+  void say(const NamedReply& reply) { append(replies.back(), reply); }
+  /// `reply` is a Reply or a NamedReply.
+  void append(std::string& output, const auto& reply) {
+    append_rendered(output, reply.code, reply.enhanced, reply.text);
+    count_reply(reply.code);
+  }
+  void count_reply(int code) {
+    if (options.tally != nullptr) options.tally->count_reply(code);
+  }
   void refuse(const NamedReply& reply);
   void end_transaction(TransactionEnded::Why why, std::optional<Reply> refusal = {});
   void close(SessionClosing::Why why, std::optional<NamedReply> last_words);

@@ -71,11 +71,19 @@ control::StatusReply some_status() {
   status.sessions = 3;
   status.sessions_total = 40;
   status.messages_total = 17;
+  status.log_level = "info";
+  status.memory_octets = 41 * 1024 * 1024;
+  status.message_memory_octets = 5 * 1024 * 1024;
+  status.descriptors = 30;
+  status.descriptors_max = 1024;
+  status.per_worker = {{.sessions = 1, .sessions_total = 20, .messages_total = 8},
+                       {.sessions = 2, .sessions_total = 20, .messages_total = 9}};
   status.names = 3;
   status.certificates = 1;
   status.map_version = 5;
   status.config_generation = 2;
-  status.listeners = {{.address = "127.0.0.1:2525", .tls = "starttls"}};
+  status.listeners = {{.address = "127.0.0.1:2525", .protocol = "smtp", .tls = "starttls"},
+                      {.address = "127.0.0.1:9125", .protocol = "admin", .tls = "none"}};
   status.backends = {
       {.name = "store", .target = "unix:/run/store", .connections = 1, .idle = 1, .failures = 0, .last_failure = ""}};
   status.ledger.entries = 1;
@@ -92,14 +100,23 @@ TEST_CASE("the status as text") {
   auto status = some_status();
   CHECK(tool::status_text(status) ==
         "posternd     0.1.0, process 812, running for 90 s\n"
-        "workers      2\n"
+        "workers      2, with 1 + 2 sessions\n"
         "sessions     3 open, 40 since the start\n"
         "messages     17 taken since the start\n"
+        "memory       41 MiB, of which 5 MiB for messages\n"
+        "descriptors  30 of 1024\n"
+        "log level    info\n"
         "certificates 1 certificate, for 3 names\n"
         "generation   2 of the configuration, 5 of the certificate map\n"
         "listener     127.0.0.1:2525  starttls\n"
+        "listener     127.0.0.1:9125  admin\n"
         "backend      store  unix:/run/store  up, 1 connection, 1 idle\n"
         "ledger       1 entry, 4 recorded since the start, 2 deduplicated, 1 refused, 3 separated\n");
+  status.ready = false;
+  status.not_ready = {"draining", "no backend is up"};
+  status.rates = {60, 12, 3, 4096};
+  CHECK(tool::status_text(status).find("not ready    draining, no backend is up\n") != std::string::npos);
+  CHECK(tool::status_text(status).find("3 open, 40 since the start, 12 in the last 60 s\n") != std::string::npos);
   status.uptime_seconds = 0;
   CHECK(tool::status_text(status).starts_with("posternd     0.1.0, process 812, running for less than a second\n"));
   status.backends[0].failures = 2;

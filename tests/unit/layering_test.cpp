@@ -40,7 +40,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
         "lib/mtasts", "lib/control", "lib/observe", "lib/report", "lib/base"}},
       {"daemon/storage", {"lib/delivery", "lib/smtp", "lib/observe", "lib/base"}},
       {"daemon/app",
-       {"daemon/session", "daemon/storage", "daemon/uv", "lib/config", "lib/certs", "lib/tls", "lib/control", "lib/delivery", "lib/observe", "lib/report", "lib/smtp", "lib/base"}},
+       {"daemon/session", "daemon/storage", "daemon/uv", "lib/config", "lib/certs", "lib/tls", "lib/control", "lib/delivery", "lib/http", "lib/observe", "lib/report", "lib/smtp", "lib/base"}},
       {"daemon/tool",
        {"daemon/session", "daemon/uv", "lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/config", "lib/control",
         "lib/observe", "lib/base"}},

@@ -19,6 +19,16 @@ StatusReply full_status() {
   status.pid = 1;
   status.uptime_seconds = 2;
   status.workers = 3;
+  status.ready = false;
+  status.not_ready = {"draining"};
+  status.draining = true;
+  status.log_level = "info";
+  status.memory_octets = 10;
+  status.message_memory_octets = 11;
+  status.descriptors = 12;
+  status.descriptors_max = 13;
+  status.rates = {60, 1, 2, 3};
+  status.per_worker = {{4, 5, 6}};
   status.sessions = 4;
   status.sessions_total = 5;
   status.key_queue_full = 2;
@@ -28,7 +38,7 @@ StatusReply full_status() {
   status.map_version = 9;
   status.config_generation = 18'446'744'073'709'551'615ull;
   status.faults = {"a fault", "another \"fault\"\n"};
-  status.listeners = {ListenerStatus{"[::]:25", "starttls"}};
+  status.listeners = {ListenerStatus{"[::]:25", "smtp", "starttls"}};
   status.backends = {BackendStatus{"store", "unix:/run/lmtp", 1, 2, 4, false, 3, "refused"}};
   status.ledger = {1, 2, 3, 4, 5, 6, 7, "disk full"};
   return status;
@@ -44,7 +54,7 @@ TEST_CASE("requests") {
 }
 
 TEST_CASE("an unknown request is told which are known") {
-  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload, certificates, explain, versions, rollback)");
+  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload, certificates, explain, versions, rollback, sessions, drain, undrain, log-level)");
 }
 
 TEST_CASE("malformed requests") {
@@ -63,11 +73,15 @@ TEST_CASE("malformed requests") {
 TEST_CASE("a status reply comes back as it went, key by key") {
   const std::string line = to_json(Reply(full_status()));
   CHECK(line ==
-        R"({"reply":"status","version":"0.1.0","pid":1,"uptime_seconds":2,"workers":3,"sessions":4,)"
+        R"({"reply":"status","version":"0.1.0","pid":1,"uptime_seconds":2,"workers":3,)"
+        R"("ready":false,"not_ready":["draining"],"draining":true,"log_level":"info","memory_octets":10,)"
+        R"("message_memory_octets":11,"descriptors":12,"descriptors_max":13,)"
+        R"("rates":{"seconds":60,"sessions":1,"messages":2,"octets":3},)"
+        R"("per_worker":[{"sessions":4,"sessions_total":5,"messages_total":6}],"sessions":4,)"
         R"("sessions_total":5,"messages_total":6,"key_queue_full":2,"names":7,"certificates":8,"map_version":9,)"
         R"("pinned_version":0,"held_back":"",)"
         R"("config_generation":18446744073709551615,"faults":["a fault","another \"fault\"\n"],)"
-        R"("listeners":[{"address":"[::]:25","tls":"starttls"}],"backends":[{"name":"store",)"
+        R"("listeners":[{"address":"[::]:25","protocol":"smtp","tls":"starttls"}],"backends":[{"name":"store",)"
         R"("target":"unix:/run/lmtp","connections":1,"idle":2,"waiting":4,"up":false,"failures":3,)"
         R"("last_failure":"refused"}],)"
         R"("ledger":{"entries":1,"recorded":2,"deduplicated":3,"refused":4,"separated":5,"dropped":6,"failures":7,)"
@@ -75,6 +89,22 @@ TEST_CASE("a status reply comes back as it went, key by key") {
   const auto parsed = parse_reply(line);
   REQUIRE(parsed);
   CHECK(to_json(*parsed) == line);
+}
+
+TEST_CASE("sessions, draining and the log level come back as they went") {
+  SessionsReply sessions;
+  sessions.matching = 2;
+  sessions.sessions = {{"id", "[::1]:1", "[::1]:25", "ehlo\n", "TLSv1.3", "mx.example", "idle", 1, 2, 3, 4}};
+  const std::string line = to_json(Reply(sessions));
+  CHECK(line == R"({"reply":"sessions","matching":2,"sessions":[{"id":"id","peer":"[::1]:1","local":"[::1]:25",)"
+                R"("client_name":"ehlo\n","tls_version":"TLSv1.3","sni":"mx.example","doing":"idle","milliseconds":1,)"
+                R"("messages":2,"recipients":3,"octets":4}]})");
+  CHECK(to_json(parse_reply(line).value()) == line);
+  CHECK(to_json(parse_reply(to_json(Reply(DrainReply{true, 15}))).value()) ==
+        R"({"reply":"drain","draining":true,"accepts_for_seconds":15})");
+  CHECK(to_json(parse_reply(to_json(Reply(LogLevelReply{"debug", "info"}))).value()) ==
+        R"({"reply":"log-level","level":"debug","before":"info"})");
+  CHECK(to_json(Request(SessionsRequest{"x", 500})) == R"({"request":"sessions","text":"x"})");
 }
 
 TEST_CASE("reload and error replies come back as they went") {

@@ -1,0 +1,39 @@
+#include "observe/histogram.h"
+
+#include <array>
+#include <vector>
+
+#include "tests/support/catch.h"
+
+using namespace postern;
+using namespace postern::observe;
+
+namespace {
+
+constexpr std::array<double, 2> bounds{0.1, 1};
+
+std::vector<std::uint64_t> buckets(const Histogram& histogram) {
+  return {histogram.buckets().begin(), histogram.buckets().end()};
+}
+
+}  // namespace
+
+TEST_CASE("a bound belongs to the bucket below it; what is above the last has its own") {
+  Histogram histogram(bounds);
+  histogram.count(std::chrono::milliseconds(100));
+  histogram.count(std::chrono::microseconds(100'001));
+  histogram.count(std::chrono::hours(1));
+  histogram.count(std::chrono::seconds(-1));  // a clock that went back
+  CHECK(buckets(histogram) == std::vector<std::uint64_t>{2, 1, 1});
+  CHECK(histogram.sum_seconds() == Approx(3600.200001));
+}
+
+TEST_CASE("histograms add up") {
+  Histogram sum(bounds), more(bounds);
+  sum.count(std::chrono::milliseconds(1));
+  more.count(std::chrono::milliseconds(1));
+  more.count(std::chrono::seconds(2));
+  sum.add(more);
+  CHECK(buckets(sum) == std::vector<std::uint64_t>{2, 0, 1});
+  CHECK(sum.sum_seconds() == Approx(2.002));
+}
