@@ -22,7 +22,7 @@ Result<std::string> anchor_file(certs::FileSource& files, const std::string& con
 class ContextMaker {
  public:
   Result<std::shared_ptr<const tls::ClientContext>> make(const delivery::BackendTls& tls) {
-    tls::PeerCheck check{tls::PeerCheck::Mode::Roots, {}, nullptr};
+    tls::PeerCheck check{tls::PeerCheck::Mode::Roots, {}, nullptr, tls::RsaKeys::Outside};
     const auto anchors = anchor_file(*files_, tls.ca);
     if (!anchors) return fail_with(anchors.error());
     auto roots = read(*anchors);

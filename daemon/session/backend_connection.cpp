@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/session/handshake.h"
+
 namespace postern::session {
 
 namespace {
@@ -127,7 +129,7 @@ bool BackendConnection::handle_session_event() {
 
 bool BackendConnection::handle_stream_event() {
   auto event = stream_ ? stream_->next() : std::nullopt;
-  if (!event) return false;
+  if (!event) return stream_ && use_key();
   if (const auto* plaintext = std::get_if<tls::Plaintext>(&*event)) {
     session_->receive(plaintext->bytes, loop_.now());
   } else if (std::holds_alternative<tls::Established>(*event)) {
@@ -141,6 +143,22 @@ bool BackendConnection::handle_stream_event() {
     session_->connection_lost("the backend closed the connection", loop_.now());
   }
   return true;
+}
+
+/// True when the handshake goes on at once.
+bool BackendConnection::use_key() {
+  auto operation = stream_->take_key_operation();
+  if (!operation) return false;
+  if (settings_.key_pool == nullptr) {
+    stream_->complete_key_operation(fail("nobody is there to use an RSA key"));
+    return true;
+  }
+  return !session::use_key(*settings_.key_pool, loop_, *stream_, std::move(*operation),
+                           [this, alive = std::weak_ptr(alive_)](const Completion& complete) {
+                             if (alive.expired() || phase_ != Phase::Open) return;
+                             complete(*stream_);
+                             pump();
+                           });
 }
 
 void BackendConnection::flush() {

@@ -13,6 +13,7 @@
 #include "base/instant.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/socket.h"
+#include "daemon/uv/work_pool.h"
 #include "delivery/pool.h"
 #include "delivery/settings.h"
 #include "smtp/client_session.h"
@@ -40,6 +41,7 @@ class BackendConnection final : private uv::SocketHandler {
     delivery::BackendTls::Mode tls = delivery::BackendTls::Mode::Off;
     std::shared_ptr<const tls::ClientContext> tls_context;  ///< null only where `tls` is Off
     std::optional<DnsName> tls_name;                        ///< what the certificate must be for, and SNI
+    uv::WorkPool* key_pool = nullptr;  ///< where an RSA key of ours is used; null: `tls_context` has none
     std::string preamble;  ///< said in clear before anything else: a PROXY header
   };
   /// Time runs from here: `connect_max` until one of the addresses has accepted. Nothing happens before connect_any()
@@ -94,6 +96,7 @@ class BackendConnection final : private uv::SocketHandler {
   bool secured() const { return stream_ && stream_->established(); }
   bool handle_session_event();
   bool handle_stream_event();
+  bool use_key();
   void flush_records();
   void watch_time();
   void expired();
@@ -110,6 +113,7 @@ class BackendConnection final : private uv::SocketHandler {
   uv::Timer timer_;
   Phase phase_ = Phase::Dialling;
   bool pumping_ = false;
+  std::shared_ptr<const char> alive_ = std::make_shared<const char>();  // for what comes back from the pool
 };
 
 }  // namespace postern::session

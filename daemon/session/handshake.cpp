@@ -16,16 +16,20 @@ std::unique_ptr<tls::Stream> accept_tls(HandshakeServices& services, const TlsGe
 }
 
 bool use_key(HandshakeServices& services, tls::Stream& stream, tls::KeyOperation operation, Later later) {
+  if (use_key(services.key_pool, services.loop, stream, std::move(operation), std::move(later))) return true;
+  ++services.counters.key_queue_full;
+  return false;
+}
+
+bool use_key(uv::WorkPool& pool, uv::Loop& loop, tls::Stream& stream, tls::KeyOperation operation, Later later) {
   auto outcome = std::make_shared<Result<std::string>>(fail("dropped"));
-  const bool queued = services.key_pool.submit(
-      [operation = std::move(operation), outcome] { *outcome = tls::perform(operation); }, services.loop,
+  const bool queued = pool.submit(
+      [operation = std::move(operation), outcome] { *outcome = tls::perform(operation); }, loop,
       [later = std::move(later), outcome] {
         later([&outcome](tls::Stream& waiting) { waiting.complete_key_operation(std::move(*outcome)); });
       });
-  if (queued) return true;
-  ++services.counters.key_queue_full;
-  stream.complete_key_operation(fail("too many handshakes wait for an RSA key"));
-  return false;
+  if (!queued) stream.complete_key_operation(fail("too many handshakes wait for an RSA key"));
+  return queued;
 }
 
 bool fetch_credential(HandshakeServices& services, tls::Stream& stream, const tls::NeedsCredential& needs, Later later) {

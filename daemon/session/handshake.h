@@ -1,5 +1,5 @@
-// The server side of a TLS handshake as every kind of session needs it: its stream, and the work that must not be done on
-// a loop, which pools do (RSA keys, certificates that are read at their first use).
+// TLS handshakes as every kind of session needs them: the server's stream, and the work that must not be done on a loop,
+// which pools do (RSA keys, also those of our client certificates; certificates that are read at their first use).
 #pragma once
 
 #include <functional>
@@ -41,6 +41,9 @@ using Later = std::function<void(const Completion& complete)>;
 /// True: a pool has it in hand, and `later` is called; nothing should be read from the client until then. False: the pool
 /// had no room, the stream knows, and next() goes on.
 [[nodiscard]] bool use_key(HandshakeServices& services, tls::Stream& stream, tls::KeyOperation operation, Later later);
+/// The same, where nobody counts.
+[[nodiscard]] bool use_key(uv::WorkPool& pool, uv::Loop& loop, tls::Stream& stream, tls::KeyOperation operation,
+                           Later later);
 [[nodiscard]] bool fetch_credential(HandshakeServices& services, tls::Stream& stream,
                                     const tls::NeedsCredential& needs, Later later);
 

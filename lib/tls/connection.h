@@ -23,9 +23,12 @@ struct ServerHandshake {
   // The credential of the choice is a deferred one, and was asked for; `credential_failure`: why it did not come.
   bool wants_credential = false;
   std::string credential_failure;
-  // A private-key operation outside: what waits to be taken, and what came back.
-  std::optional<KeyOperation> key_operation;
-  std::optional<std::string> key_outcome;
+};
+
+/// A private-key operation outside: what waits to be taken, and what came back.
+struct KeyUse {
+  std::optional<KeyOperation> operation;
+  std::optional<std::string> outcome;
 };
 
 struct ClientHandshake {
@@ -38,6 +41,7 @@ struct Connection {
   // One of the two, until the handshake is forgotten.
   std::unique_ptr<ServerHandshake> server;
   std::unique_ptr<ClientHandshake> client;
+  std::unique_ptr<KeyUse> key_use;  ///< likewise; null while no key was needed
   std::string refusal;  ///< why one of our callbacks ended the handshake
   std::optional<int> alert_received;
   std::optional<int> alert_sent;

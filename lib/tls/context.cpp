@@ -63,9 +63,10 @@ int select_https(SSL* ssl, const std::uint8_t** out, std::uint8_t* out_length, c
 }
 
 ssl_private_key_result_t hand_out(SSL* ssl, KeyOperation operation) {
-  ServerHandshake& handshake = *connection_of(ssl).server;
-  operation.credential = handshake.choice.credential;
-  handshake.key_operation = std::move(operation);
+  Connection& connection = connection_of(ssl);
+  operation.credential = connection.server ? connection.server->choice.credential
+                                           : connection.client->context->credential();
+  connection.key_use = std::make_unique<KeyUse>(KeyUse{std::move(operation), std::nullopt});
   return ssl_private_key_retry;
 }
 
@@ -83,11 +84,12 @@ ssl_private_key_result_t decrypt_outside(SSL* ssl, std::uint8_t* /*out*/, std::s
 
 ssl_private_key_result_t complete_outside(SSL* ssl, std::uint8_t* out, std::size_t* out_length,
                                           std::size_t out_max) noexcept {
-  const auto& outcome = connection_of(ssl).server->key_outcome;
-  if (!outcome) return ssl_private_key_retry;
-  if (outcome->empty() || outcome->size() > out_max) return ssl_private_key_failure;
-  std::copy(outcome->begin(), outcome->end(), out);
-  *out_length = outcome->size();
+  const auto& use = connection_of(ssl).key_use;
+  if (!use || !use->outcome) return ssl_private_key_retry;
+  const std::string& outcome = *use->outcome;
+  if (outcome.empty() || outcome.size() > out_max) return ssl_private_key_failure;
+  std::copy(outcome.begin(), outcome.end(), out);
+  *out_length = outcome.size();
   return ssl_private_key_success;
 }
 
@@ -243,7 +245,10 @@ Result<std::shared_ptr<const ClientContext>> ClientContext::make(const PeerCheck
   made->credential_ = check.credential;
   if (made->credential_) {
     const auto chain = chain_of(*made->credential_);
-    if (!SSL_CTX_set_chain_and_key(made->get(), chain.data(), chain.size(), made->credential_->key.get(), nullptr)) {
+    const bool outside = made->credential_->leaf.key_kind == KeyKind::Rsa && check.rsa_keys == RsaKeys::Outside;
+    if (!SSL_CTX_set_chain_and_key(made->get(), chain.data(), chain.size(),
+                                   outside ? nullptr : made->credential_->key.get(),
+                                   outside ? &outside_method : nullptr)) {
       return fail("{}: cannot be used as a client certificate: {}", made->credential_->source, drain_errors());
     }
   }

@@ -40,6 +40,7 @@ struct PeerCheck {
   Mode mode = Mode::None;
   std::string roots_pem;                                ///< trust anchors for Mode::Roots
   std::shared_ptr<const Credential> credential = nullptr;  ///< shown to a server that asks for one; null: none
+  RsaKeys rsa_keys = RsaKeys::Inline;                      ///< of the credential; see TlsSettings
 };
 
 class ClientContext {
@@ -49,6 +50,8 @@ class ClientContext {
   SSL_CTX* get() const { return context_.get(); }
   /// Null: the peer is not checked.
   X509_STORE* roots() const { return roots_.get(); }
+  /// Null: none is shown.
+  const std::shared_ptr<const Credential>& credential() const { return credential_; }
 
  private:
   std::shared_ptr<const Credential> credential_;

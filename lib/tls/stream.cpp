@@ -131,14 +131,14 @@ class TlsStream final : public Stream {
   std::string take_output() override { return wire_.output.take(); }
 
   std::optional<KeyOperation> take_key_operation() override {
-    if (!connection_.server) return std::nullopt;
-    return std::exchange(connection_.server->key_operation, std::nullopt);
+    if (!connection_.key_use) return std::nullopt;
+    return std::exchange(connection_.key_use->operation, std::nullopt);
   }
 
   void complete_key_operation(Result<std::string> outcome) override {
-    if (phase_ != Phase::Handshake || !connection_.server) return;
+    if (phase_ != Phase::Handshake || !connection_.key_use) return;
     if (!outcome) connection_.refusal = outcome.error().text;
-    connection_.server->key_outcome = outcome ? std::move(*outcome) : std::string();
+    connection_.key_use->outcome = outcome ? std::move(*outcome) : std::string();
   }
 
   void provide_credential(Result<std::shared_ptr<const Credential>> credential) override {
@@ -184,6 +184,7 @@ class TlsStream final : public Stream {
     if (phase_ == Phase::Handshake) return;
     connection_.server.reset();
     connection_.client.reset();
+    connection_.key_use.reset();
   }
 
  private:

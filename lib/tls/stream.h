@@ -77,7 +77,7 @@ class Stream {
   virtual void close() = 0;
   virtual std::string take_output() = 0;
 
-  /// Server side, where RSA keys are used outside (RsaKeys::Outside): the operation that the handshake has come to, once.
+  /// Where RSA keys are used outside (RsaKeys::Outside): the operation that the handshake has come to, once.
   /// Ask when next() has nothing more.
   virtual std::optional<KeyOperation> take_key_operation() = 0;
   /// Gives back the outcome; then next() goes on. Harmless when the connection has broken meanwhile.
