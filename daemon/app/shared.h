@@ -9,6 +9,7 @@
 #include "certs/credential_cache.h"
 #include "certs/settings.h"
 #include "daemon/session/budget.h"
+#include "daemon/session/catch_all_table.h"
 #include "daemon/session/connection_limits.h"
 #include "daemon/session/harvest_table.h"
 #include "daemon/session/journal.h"
@@ -30,6 +31,7 @@ struct Shared {
   session::MessageBudgets budgets;
   std::unique_ptr<storage::StoredLedger> ledger;  ///< before there are workers, and as long as there are
   std::shared_ptr<session::ShareTable> backend_shares = std::make_shared<session::ShareTable>();
+  std::shared_ptr<session::CatchAllTable> catch_alls = std::make_shared<session::CatchAllTable>();
   uv::WorkPool web_pool{{.name = "web", .threads = 1, .queue_max = 256, .nice = 0}};
   uv::WorkPool spill_pool{{.name = "spill", .threads = 2, .queue_max = 4096, .nice = 0}};
   /// RSA operations. Signing threads at normal priority would give the loops of a two-core machine a p99 of 7 ms instead

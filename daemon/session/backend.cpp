@@ -234,8 +234,7 @@ void Backend::on_greeted() {
   offered_.reset();
   for (const auto& target : targets_) {
     if (!target->last_offered()) continue;
-    const auto capabilities = smtp::capabilities_of(*target->last_offered());
-    offered_ = offered_ ? smtp::common(*offered_, capabilities) : capabilities;
+    offered_ = offered_ ? smtp::common(*offered_, *target->last_offered()) : target->last_offered();
   }
 }
 
@@ -294,6 +293,16 @@ void Backend::retire() {
 bool Backend::empty() const {
   return tasks_.empty() &&
          std::all_of(targets_.begin(), targets_.end(), [](const auto& target) { return target->empty(); });
+}
+
+bool Backend::full() const {
+  bool any_usable = false;
+  for (const auto& target : targets_) {
+    if (!target->usable()) continue;
+    if (!target->full()) return false;
+    any_usable = true;
+  }
+  return any_usable;
 }
 
 void Backend::add_status(std::vector<TargetStatus>& to) const {

@@ -49,6 +49,10 @@ class Backend final : private BackendTarget::Borrower {
   /// The number of the target that a task with this key is for, where recipients are spread over targets; else 0.
   std::size_t home_of(const smtp::ForwardPath& to) const;
 
+  /// Whether a task that is started now has to be refused because too many wait already. (A dead backend is another
+  /// matter: its refusal says so.)
+  bool full() const;
+
   void add_status(std::vector<TargetStatus>& to) const;
 
  private:

@@ -10,7 +10,6 @@ namespace postern::session {
 
 namespace {
 
-constexpr std::size_t waiters_max = 1000;
 // A name is asked for again when its answer is this old, whatever it said; and not for every connection when it says 0.
 constexpr Duration addresses_age_min = std::chrono::seconds(1);
 constexpr Duration addresses_age_max = std::chrono::hours(1);
@@ -18,7 +17,17 @@ constexpr Duration addresses_age_max = std::chrono::hours(1);
 constexpr Duration look_again_after = std::chrono::seconds(1);
 
 delivery::PoolLimits pool_limits(const delivery::BackendSettings& backend) {
-  return {waiters_max, backend.idle_max, backend.age_max};
+  return {backend.waiting_max, backend.idle_max, backend.age_max};
+}
+
+smtp::PeerRole role_of(const delivery::BackendSettings& backend) {
+  return backend.protocol == delivery::Protocol::Lmtp ? smtp::PeerRole::Store : smtp::PeerRole::Mta;
+}
+
+/// TLS to a backend is always verified.
+smtp::Privacy privacy_of(const delivery::BackendSettings& backend, const delivery::Target& target) {
+  if (backend.tls.mode != delivery::BackendTls::Mode::Off) return smtp::Privacy::Tls;
+  return delivery::is_local(target) ? smtp::Privacy::Local : smtp::Privacy::Open;
 }
 
 BackendConnection::Settings connection_settings(const BackendTarget::Environment& environment,
@@ -28,9 +37,11 @@ BackendConnection::Settings connection_settings(const BackendTarget::Environment
   made.session.dialect = backend.protocol == delivery::Protocol::Lmtp ? smtp::Dialect::Lmtp : smtp::Dialect::Smtp;
   made.session.hostname = environment.options.hostname;
   made.session.timeouts = {backend.timeouts.connect, backend.timeouts.command, backend.timeouts.after_dot};
+  made.session.privacy = privacy_of(backend, target);
   made.connect_max = backend.timeouts.connect;
   made.tls = backend.tls.mode;
   made.tls_context = environment.tls;
+  made.key_pool = environment.options.key_pool;
   made.tls_name = backend.tls.name;
   const auto* host = std::get_if<delivery::HostTarget>(&target);
   if (!made.tls_name && host != nullptr) made.tls_name = host->host;
@@ -73,7 +84,7 @@ BackendTarget::Lease BackendTarget::lease(TaskId task, Freshness freshness) {
   using Dialling = delivery::Pool::Dialling;
   const Instant now = environment_.loop.now();
   const bool may_dial = health_.may_dial(now);
-  if (!may_dial && !serves()) return Lease::Dead;
+  if (!usable()) return Lease::Dead;
   const auto lease = freshness == Freshness::Fresh && may_dial
                          ? pool_.lease_fresh(now)
                          : pool_.lease(may_dial ? Dialling::Allowed : Dialling::Forbidden, now);
@@ -233,9 +244,7 @@ void BackendTarget::greeted(delivery::ConnectionId id, const smtp::PeerExtension
   const bool needed = kept.look != Look::Curious || pool_.waiting() > 0;
   kept.look = Look::None;
   note_answer();
-  offered_ = extensions;
-  // RFC 8689 section 4.2.1: it is nothing without TLS, whoever offers it.
-  if (kept.connection->tls_facts() == nullptr) offered_->require_tls = false;
+  offered_ = smtp::capabilities_of(extensions, role_of(environment_.backend), privacy_of(environment_.backend, target_));
   borrower_.on_greeted();
   if (kept.holder) return borrower_.on_leased(*kept.holder);
   if (!needed) return retire(id, Farewell::Quit);

@@ -95,7 +95,11 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
   /// Tasks that hold a connection or wait for one.
   std::size_t busy() const { return lent_.size() + waiting_.size(); }
   /// At its last greeting; nothing before the first.
-  const std::optional<smtp::PeerExtensions>& last_offered() const { return offered_; }
+  const std::optional<smtp::Capabilities>& last_offered() const { return offered_; }
+  /// False: lease() says Dead.
+  bool usable() const { return health_.may_dial(environment_.loop.now()) || serves(); }
+  /// Where it is usable: lease() says Full.
+  bool full() const { return pool_.full(); }
 
  private:
   BackendTarget(const Environment& environment, delivery::Target target,
@@ -157,7 +161,7 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
   uv::Timer idle_timer_;
   uv::Timer look_timer_;
   delivery::Health health_;
-  std::optional<smtp::PeerExtensions> offered_;
+  std::optional<smtp::Capabilities> offered_;
   std::vector<IpAddress> addresses_;  // of a host name, at its last resolution
   Instant addresses_until_{};
   bool closing_ = false;

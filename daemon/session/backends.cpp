@@ -44,7 +44,7 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
   std::shared_ptr<Backend> make_backend(const delivery::BackendSettings& settings,
                                         std::shared_ptr<const tls::ClientContext> tls);
   void check(const delivery::BackendSettings& backend, const smtp::ReversePath& from, const smtp::ForwardPath& to,
-             const smtp::MailParameters& parameters, RecipientChecks::Done done);
+             const smtp::MailParameters& parameters, const proxy::ClientIdentity& client, RecipientChecks::Done done);
   bool start_check(const std::string& backend, std::unique_ptr<OutboundTask> task);
   void start(DeliveryId id, Delivery delivery, std::function<void(Delivered)> done);
   void start_split(DeliveryId id, Delivery delivery, const std::vector<std::vector<std::size_t>>& groups,
@@ -63,7 +63,8 @@ struct Backends::State : std::enable_shared_from_this<Backends::State> {
   uv::Resolver& resolver;
   Journal& journal;
   const Options options;
-  RecipientChecks checks{loop, journal, [this](const std::string& backend, std::unique_ptr<OutboundTask> task) {
+  RecipientChecks checks{loop, journal, options.catch_alls,
+                         [this](const std::string& backend, std::unique_ptr<OutboundTask> task) {
                            return start_check(backend, std::move(task));
                          }};
   std::map<std::string, std::shared_ptr<Backend>> current;
@@ -142,20 +143,21 @@ void Backends::shut_down(std::function<void()> done) {
 // --- checks ---
 
 void Backends::check(const delivery::RouteTable::Route& route, const smtp::ReversePath& from,
-                     const smtp::MailParameters& parameters, std::function<void(Checked)> done) {
+                     const smtp::MailParameters& parameters, const proxy::ClientIdentity& client,
+                     std::function<void(Checked)> done) {
   const auto to = route.to;
   const auto name = route.backend->name;
   if (!route.fallback || route.fallback_backend == nullptr) {
-    return state_->check(*route.backend, from, to, parameters,
+    return state_->check(*route.backend, from, to, parameters, client,
                          [to, name, done = std::move(done)](const smtp::Reply& reply) { done({reply, to, name}); });
   }
   // The settings are copied: the table of the route may be gone when the first answer comes.
-  state_->check(*route.backend, from, to, parameters,
-                [weak = std::weak_ptr(state_), from, to, name, fallback = *route.fallback, parameters,
+  state_->check(*route.backend, from, to, parameters, client,
+                [weak = std::weak_ptr(state_), from, to, name, fallback = *route.fallback, parameters, client,
                  fallback_backend = *route.fallback_backend, done = std::move(done)](const smtp::Reply& reply) {
                   const auto state = weak.lock();
                   if (!state || !delivery::is_unknown_recipient(reply)) return done({reply, to, name});
-                  state->check(fallback_backend, from, fallback, parameters,
+                  state->check(fallback_backend, from, fallback, parameters, client,
                                [to, name, fallback, fallback_name = fallback_backend.name, reply,
                                 done](const smtp::Reply& second) {
                                  if (second.permanent()) return done({reply, to, name});
@@ -166,11 +168,11 @@ void Backends::check(const delivery::RouteTable::Route& route, const smtp::Rever
 
 void Backends::State::check(const delivery::BackendSettings& backend, const smtp::ReversePath& from,
                             const smtp::ForwardPath& to, const smtp::MailParameters& parameters,
-                            RecipientChecks::Done done) {
+                            const proxy::ClientIdentity& client, RecipientChecks::Done done) {
   if (shutting_down) return done(smtp::replies::backend_busy);
   // Without a sender the answer of an LMTP server is about the recipient alone; an MTA may refuse to relay for none.
   const bool for_sender = backend.protocol == delivery::Protocol::Smtp;
-  checks.check(backend, for_sender ? from : smtp::ReversePath{}, to, parameters, std::move(done));
+  checks.check({backend, for_sender ? from : smtp::ReversePath{}, to, parameters}, client, std::move(done));
 }
 
 bool Backends::State::start_check(const std::string& backend, std::unique_ptr<OutboundTask> task) {
@@ -324,11 +326,19 @@ std::optional<smtp::Reply> Backends::cannot_carry(const std::string& backend,
   return smtp::cannot_carry(parameters, *found->second->offered());
 }
 
-smtp::Capabilities Backends::capabilities() const {
+std::optional<smtp::Reply> Backends::too_busy(const std::string& backend) const {
+  const auto found = state_->current.find(backend);
+  if (found == state_->current.end() || !found->second->full()) return std::nullopt;
+  return smtp::replies::backend_busy;
+}
+
+smtp::Capabilities Backends::capabilities(const std::vector<const delivery::BackendSettings*>& backends) const {
   std::optional<smtp::Capabilities> made;
-  for (const auto& [name, backend] : state_->current) {
-    if (!backend->offered()) return {};
-    made = made ? smtp::common(*made, *backend->offered()) : *backend->offered();
+  for (const auto* settings : backends) {
+    const auto found = state_->current.find(settings->name);
+    if (found == state_->current.end() || !found->second->offered()) return {};
+    const auto& offered = *found->second->offered();
+    made = made ? smtp::common(*made, offered) : offered;
   }
   return made.value_or(smtp::Capabilities{});
 }

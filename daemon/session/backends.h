@@ -6,7 +6,8 @@
 //         BackendConnection   a socket, TLS and a smtp::ClientSession
 //   OutboundTask        what a connection is wanted for: a check, a delivery
 //
-// Everything here belongs to one worker, but for the places for connections (ShareTable), which workers lend each other.
+// Everything here belongs to one worker, also what it thinks of a target's health, but for the places for connections and
+// in the line for them (ShareTable), which workers lend each other, and what is known of domains (CatchAllTable).
 //
 // A task goes from target to target as long as nothing can have been delivered: not once the final dot was sent. What
 // the backend has said of a recipient by then is kept; the others are deferred.
@@ -22,11 +23,13 @@
 
 #include "base/instant.h"
 #include "daemon/session/body_source.h"
+#include "daemon/session/catch_all_table.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/settings.h"
 #include "daemon/session/share_table.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/resolver.h"
+#include "daemon/uv/work_pool.h"
 #include "delivery/outcome.h"
 #include "delivery/plan.h"
 #include "delivery/settings.h"
@@ -82,6 +85,8 @@ class Backends {
   struct Options {
     std::string hostname;                          ///< what LHLO says
     std::shared_ptr<ShareTable> shares = std::make_shared<ShareTable>();  ///< of the whole process
+    std::shared_ptr<CatchAllTable> catch_alls = std::make_shared<CatchAllTable>();  ///< likewise
+    uv::WorkPool* key_pool = nullptr;  ///< RSA keys of client certificates are used there; null: there are none
     Duration backoff_first = std::chrono::milliseconds(100);  ///< a target that failed is not dialled for; doubles each time
     Duration backoff_max = std::chrono::seconds(30);
     Duration late_max = std::chrono::minutes(1);  ///< a connection is read on after `final_deadline`
@@ -98,9 +103,11 @@ class Backends {
   void configure_checks(const delivery::RecipientCheckSettings& settings,
                         std::shared_ptr<const delivery::UserLists> lists);
 
-  /// Whether there is such a recipient: see RecipientChecks. `done` comes within the call or later, exactly once.
+  /// Whether there is such a recipient: see RecipientChecks. `client` is who asks, for backends that take it from us.
+  /// `done` comes within the call or later, exactly once.
   void check(const delivery::RouteTable::Route& route, const smtp::ReversePath& from,
-             const smtp::MailParameters& parameters, std::function<void(Checked)> done);
+             const smtp::MailParameters& parameters, const proxy::ClientIdentity& client,
+             std::function<void(Checked)> done);
 
   /// `done` comes exactly once, later, unless cancel() is called.
   DeliveryId deliver(Delivery delivery, std::function<void(Delivered)> done);
@@ -112,8 +119,11 @@ class Backends {
   /// Why a message with these parameters cannot go to this backend, by what its targets offered at their last greeting.
   std::optional<smtp::Reply> cannot_carry(const std::string& backend, const smtp::MailParameters& parameters) const;
 
-  /// What every configured backend offered at its last greeting; nothing at all while one has not greeted.
-  smtp::Capabilities capabilities() const;
+  /// A refusal for what would have to wait for this backend, when too many wait for it already.
+  std::optional<smtp::Reply> too_busy(const std::string& backend) const;
+
+  /// What each of these backends offered at its last greeting; nothing at all while one has not greeted.
+  smtp::Capabilities capabilities(const std::vector<const delivery::BackendSettings*>& backends) const;
 
   std::vector<TargetStatus> status() const;
 

@@ -1,5 +1,7 @@
 #include "daemon/session/inbound.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <variant>
@@ -106,8 +108,9 @@ void Inbound::start_session(std::optional<smtp::Reply> greeting) {
 }
 
 smtp::Extensions Inbound::extensions() const {
-  if (const auto& offer = services_.settings.get()->offer) return *offer;
-  const auto behind = services_.backends.capabilities();
+  const auto settings = services_.settings.get();
+  if (settings->offer) return *settings->offer;
+  const auto behind = services_.backends.capabilities(settings->routes->reachable(session_backend(*settings)));
   smtp::Extensions offered;
   offered.chunking = true;  // the text is the same as behind DATA, whatever the backend takes it by
   offered.limits = true;
@@ -312,6 +315,10 @@ void Inbound::on_closed() {
 void Inbound::finish_record() {
   record_ = view().record;
   services_.journal.record(record_);
+  if (refusals_ > refusals_told_max) {
+    services_.journal.note(observe::Level::Info, fmt::format("{}: {}: {} more commands were refused", record_.id,
+                                                             peer_.text(), refusals_ - refusals_told_max));
+  }
 }
 
 SessionView Inbound::view() const {

@@ -120,6 +120,7 @@ class Inbound : private uv::SocketHandler {
   bool wants_input() const;
   void handle(const smtp::SenderOffered& event);
   void handle(const smtp::RecipientOffered& event);
+  void handle(const smtp::CommandRefused& event);
   void handle(const smtp::CommandOffered& event);
   void handle(const smtp::BodyOffered& event);
   void handle(const smtp::BodyChunk& event);
@@ -136,6 +137,8 @@ class Inbound : private uv::SocketHandler {
 
   enum class Phase { Talking, Closing };
   enum class Received { Surely, Perhaps };  // our reply, by the client
+  // Commands of one session whose refusal is told one by one: a client decides how many there are.
+  static constexpr std::size_t refusals_told_max = 100;
 
   // inbound_relay.cpp
   const delivery::BackendSettings* session_backend(const RunSettings& settings) const;
@@ -176,6 +179,7 @@ class Inbound : private uv::SocketHandler {
   void close_now(std::string outcome);
   void end(std::string outcome);
   observe::RecipientRecord transaction_facts();
+  observe::RecipientRecord session_facts() const;
   void finish_record();
 
 
@@ -188,6 +192,7 @@ class Inbound : private uv::SocketHandler {
   bool pumping_ = false;
   bool reading_ = false;
   bool shutting_down_ = false;
+  std::size_t refusals_ = 0;     // of commands, by the SMTP machine
   bool turned_away_ = false;     // has its 421: what it sends is not read any more
   std::size_t checks_open_ = 0;  // of recipients
   bool peer_ended_ = false;

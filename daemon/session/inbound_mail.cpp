@@ -1,7 +1,10 @@
 // What an inbound session does about mail: the events of the SMTP machine that belong to a transaction.
+#include <fmt/format.h>
+
 #include <cassert>
 #include <utility>
 
+#include "base/text.h"
 #include "daemon/session/inbound.h"
 #include "delivery/recipient_cache.h"
 #include "smtp/replies.h"
@@ -13,6 +16,12 @@ namespace {
 
 // A message is kept until the client shows that it has had the answer; but not a large one for a client that is idle.
 constexpr std::uint64_t held_octets_max = 256 * 1024;
+
+/// What a client meant for the path, as far as that can be said of a RCPT that was refused.
+std::string_view path_in(std::string_view line) {
+  const auto colon = line.find(':');
+  return colon == std::string_view::npos ? line : line.substr(colon + 1);
+}
 
 }  // namespace
 
@@ -55,9 +64,14 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
     smtp_->answer(event.number, *refusal, services_.loop.now());
     return;
   }
+  if (const auto refusal = services_.backends.too_busy(route->backend->name)) {
+    transaction_->refuse(event.to, route->backend->name, *refusal);
+    smtp_->answer(event.number, *refusal, services_.loop.now());
+    return;
+  }
   ++checks_open_;
   services_.backends.check(
-      *route, transaction_->from(), transaction_->parameters(),
+      *route, transaction_->from(), transaction_->parameters(), transaction_->client_identity(),
       [&directory = services_.directory, id = id_, number = event.number, asked = event.to,
        parameters = event.parameters, transaction = transaction_](const Checked& checked) {
         Inbound* session = directory.find(id);
@@ -65,6 +79,21 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
         --session->checks_open_;
         if (session->transaction_ == transaction) session->recipient_checked(number, asked, parameters, checked);
       });
+}
+
+void Inbound::handle(const smtp::CommandRefused& event) {
+  if (++refusals_ > refusals_told_max) return;
+  if (event.verb == smtp::Verb::Rcpt) {
+    auto record = transaction_ ? transaction_->facts() : session_facts();
+    record.to = path_in(event.line);
+    record.status = delivery::to_string(delivery::status_of(event.reply));
+    record.code = event.reply.code;
+    record.reply = event.reply.enhanced + " " + event.reply.text;
+    return services_.journal.record(record);
+  }
+  services_.journal.note(observe::Level::Info,
+                         fmt::format("{}: {}: refused: {}: {} {} {}", record_.id, peer_.text(), escaped(event.line),
+                                     event.reply.code, event.reply.enhanced, event.reply.text));
 }
 
 /// A refusal for a client that has named too many recipients that do not exist: also those that do exist are refused
@@ -105,6 +134,9 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   }
   if (relaying_) return relaying_->machine().handle(event, services_.loop.now());
   assert(transaction_);
+  if (const auto refusal = transaction_->too_busy()) {
+    return smtp_->answer(event.number, *refusal, services_.loop.now());
+  }
   const RunSettings& settings = transaction_->settings();
   if (!Message::room_for_one(services_.budgets, settings.message_memory_max)) {
     count_word(services_.counters.limits_hit, "limits.message_memory");
@@ -209,8 +241,13 @@ void Inbound::handle(const smtp::TransactionEnded& event) {
 }
 
 observe::RecipientRecord Inbound::transaction_facts() {
-  observe::RecipientRecord facts;
+  auto facts = session_facts();
   facts.transaction = services_.ids.next();
+  return facts;
+}
+
+observe::RecipientRecord Inbound::session_facts() const {
+  observe::RecipientRecord facts;
   facts.session = record_.id;
   facts.peer = peer_;
   facts.client_name = smtp_->client_name();

@@ -6,13 +6,17 @@
 
 #include "daemon/session/outbound_task.h"
 #include "delivery/balance.h"
+#include "delivery/settings.h"
+#include "proxy/client_identity.h"
 
 namespace postern::session {
 
 /// MAIL, RCPT, RSET.
 class OutboundCheck final : public OutboundTask {
  public:
+  /// `client` is told to the backend as `identity` and the backend's own offer allow.
   OutboundCheck(smtp::ReversePath from, smtp::ForwardPath to, smtp::MailParameters parameters,
+                delivery::Identity identity, proxy::ClientIdentity client,
                 std::function<void(const smtp::Reply&)> done);
 
   std::string balance_key() const override { return delivery::hash_key(to_); }
@@ -26,6 +30,8 @@ class OutboundCheck final : public OutboundTask {
   smtp::ReversePath from_;
   smtp::ForwardPath to_;
   smtp::MailParameters parameters_;
+  delivery::Identity identity_;
+  proxy::ClientIdentity client_;
   std::function<void(const smtp::Reply&)> done_;
   std::optional<smtp::Reply> reply_;
 };

@@ -11,13 +11,14 @@
 #include <vector>
 
 #include "base/instant.h"
+#include "daemon/session/catch_all_table.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/outbound_check.h"
 #include "daemon/uv/loop.h"
-#include "delivery/catch_all.h"
 #include "delivery/recipient_cache.h"
 #include "delivery/settings.h"
 #include "delivery/user_list.h"
+#include "proxy/client_identity.h"
 
 namespace postern::session {
 
@@ -27,7 +28,7 @@ class RecipientChecks {
   /// Begins a task at a backend, by its name. False when no such backend is configured any more.
   using Start = std::function<bool(const std::string& backend, std::unique_ptr<OutboundTask> task)>;
 
-  RecipientChecks(uv::Loop& loop, Journal& journal, Start start);
+  RecipientChecks(uv::Loop& loop, Journal& journal, std::shared_ptr<CatchAllTable> catch_alls, Start start);
   ~RecipientChecks();
 
   /// `settings` as one worker has to keep to them.
@@ -36,9 +37,15 @@ class RecipientChecks {
   /// A backend has changed: what was learnt from the one before counts no more.
   void forget();
 
-  /// `done` comes within the call or later, exactly once, unless this object goes first.
-  void check(const delivery::BackendSettings& backend, const smtp::ReversePath& from, const smtp::ForwardPath& to,
-             const smtp::MailParameters& parameters, Done done);
+  struct Question {
+    delivery::BackendSettings backend;
+    smtp::ReversePath from;
+    smtp::ForwardPath to;
+    smtp::MailParameters parameters;
+  };
+  /// `client` is who asks: its identity is told to a backend that takes it from us, which a kept connection would else
+  /// take for another's. `done` comes within the call or later, exactly once, unless this object goes first.
+  void check(Question question, const proxy::ClientIdentity& client, Done done);
 
  private:
   struct State;

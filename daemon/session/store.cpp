@@ -229,6 +229,7 @@ class Store::State::Connection final : public uv::SocketHandler {
 
   void handle(const smtp::TransactionEnded&) { drop_transfer(); }
 
+  void handle(const smtp::CommandRefused&) {}
   // Of Authority::Backend, which a store never has.
   void handle(const smtp::CommandOffered&) {}
   void handle(const smtp::ChunkComplete&) {}

@@ -172,6 +172,16 @@ void Transaction::refuse_message(const smtp::Reply& reply) {
   for (const Recipient& recipient : recipients_) refuse(recipient.asked, recipient.backend, reply);
 }
 
+std::optional<smtp::Reply> Transaction::too_busy() {
+  for (const Recipient& recipient : recipients_) {
+    const auto refusal = services_.backends.too_busy(recipient.backend);
+    if (!refusal) continue;
+    refuse_message(*refusal);
+    return refusal;
+  }
+  return std::nullopt;
+}
+
 void Transaction::note_recipient(smtp::ForwardPath to, std::string backend) {
   recipients_.push_back({to, std::move(backend), std::move(to), {}, {}});
 }

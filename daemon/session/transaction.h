@@ -47,6 +47,8 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   Transaction& operator=(const Transaction&) = delete;
 
   const std::string& id() const { return facts_.transaction; }
+  /// What its log lines have in common.
+  const observe::RecipientRecord& facts() const { return facts_; }
   const RunSettings& settings() const { return *settings_; }
   const smtp::ReversePath& from() const { return from_; }
   const smtp::MailParameters& parameters() const { return parameters_; }
@@ -60,6 +62,12 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   /// DNS has said who the client is.
   void name_client(const ClientDnsName& name);
+
+  /// Who sends, for backends that take it from us.
+  proxy::ClientIdentity client_identity() const;
+
+  /// A refusal, logged for each recipient, when too many messages wait for one of the backends already.
+  std::optional<smtp::Reply> too_busy();
 
   /// The recipient for the Received header: only when there is exactly one (RFC 5321 section 4.4 and 7.6).
   std::optional<smtp::ForwardPath> only_recipient() const;
@@ -125,7 +133,6 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   std::vector<Part> parts() const;
   void pass(std::string_view piece);
-  proxy::ClientIdentity client_identity() const;
   void deliver();
   void part_done(const Part& part, const Delivered& delivered);
   void all_done();

@@ -127,6 +127,7 @@ const std::vector<Key>& keys() {
       {"backend.idle", "duration", "\"60s\"", Reload, "how long an unused connection is kept"},
       {"backend.max_age", "duration", "\"10m\"", Reload, "how long a connection is used"},
       {"backend.wait", "duration", "\"30s\"", Reload, "in line for a connection"},
+      {"backend.max_waiting", "integer", "1000", Reload, "how many may wait for a connection"},
       {"backend.health", "duration", "\"30s\"", Reload, "between two looks at an unused target; 0s: none"},
 
       {"backend.connect", "choice", "\"late\"", Reload, "smtp-proxy: late or early"},

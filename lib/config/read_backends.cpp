@@ -25,13 +25,6 @@ void read_protocol(const Section& section, delivery::BackendSettings& backend) {
   section.choice("deliver", backend.protocol, {{"lmtp", delivery::Protocol::Lmtp}, {"smtp", delivery::Protocol::Smtp}});
 }
 
-/// Whether plain TCP to the target stays on this machine.
-bool is_local(const delivery::Target& target) {
-  if (const auto* endpoint = std::get_if<Endpoint>(&target)) return endpoint->address.is_loopback();
-  if (const auto* host = std::get_if<delivery::HostTarget>(&target)) return host->host.text() == "localhost";
-  return true;
-}
-
 void read_tls(const Section& section, delivery::BackendTls& tls) {
   using Mode = delivery::BackendTls::Mode;
   section.choice("tls", tls.mode, {{"off", Mode::Off}, {"starttls", Mode::Starttls}, {"implicit", Mode::Implicit}});
@@ -60,7 +53,7 @@ void read_tls(const Section& section, delivery::BackendTls& tls) {
 void check_tls(const Section& section, const Place& place, const delivery::Target& target,
                const delivery::BackendTls& tls) {
   if (tls.mode == delivery::BackendTls::Mode::Off) {
-    if (is_local(target) || section.has("tls")) return;
+    if (delivery::is_local(target) || section.has("tls")) return;
     section.error(place, "to",
                   fmt::format("{} is not on this machine, and mail would cross the network in clear: write tls = "
                               "\"starttls\" or \"implicit\" in this [[backend]], or tls = \"off\" if that network is trusted",
@@ -182,6 +175,7 @@ UniqueNames read_backends(const Section& root, RunConfig& run) {
     section.duration("idle", backend.idle_max, {seconds(0), hours(24)});
     section.duration("max_age", backend.age_max, {seconds(1), hours(24)});
     section.duration("wait", backend.wait_max, {milliseconds(10), hours(1)});
+    section.integer("max_waiting", backend.waiting_max, {std::size_t{0}, std::size_t{1'000'000}});
     section.duration("health", backend.health_interval, {seconds(0), hours(24)});
     run.backends.push_back(std::move(backend));
   }

@@ -33,6 +33,7 @@ ConnectionShares::Member::Member(std::shared_ptr<ConnectionShares> shares, std::
 
 ConnectionShares::Member::~Member() {
   stop_wanting();
+  leave_line(in_line_);
   const std::lock_guard lock(shares_->mutex_);
   shares_->members_.remove(this);
   shares_->taken_ -= held_;
@@ -74,8 +75,30 @@ void ConnectionShares::Member::stop_wanting() {
   shares_->wake_who_wants();
 }
 
+bool ConnectionShares::Member::enter_line(std::size_t waiting_max) {
+  if (shares_->in_line_.fetch_add(1, std::memory_order_relaxed) >= waiting_max) {
+    shares_->in_line_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  ++in_line_;
+  return true;
+}
+
+void ConnectionShares::Member::leave_line(std::size_t count) {
+  shares_->in_line_.fetch_sub(count, std::memory_order_relaxed);
+  in_line_ -= count;
+}
+
+bool ConnectionShares::Member::line_is_full(std::size_t waiting_max) const {
+  return shares_->in_line_.load(std::memory_order_relaxed) >= waiting_max;
+}
+
 bool ConnectionShares::Member::others_want() const {
   if (shares_->wanting_.load(std::memory_order_relaxed) <= (wants_since_ != 0 ? 1u : 0u)) return false;
+  return all_taken();
+}
+
+bool ConnectionShares::Member::all_taken() const {
   const std::lock_guard lock(shares_->mutex_);
   return shares_->taken_ >= shares_->connections_max_;
 }

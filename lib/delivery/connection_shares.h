@@ -37,6 +37,13 @@ class ConnectionShares : public std::enable_shared_from_this<ConnectionShares> {
     /// Nobody waits here any more.
     void stop_wanting();
 
+    /// Those who wait stand in one line of the process, which has an end: false when `waiting_max` stand there.
+    bool enter_line(std::size_t waiting_max);
+    void leave_line(std::size_t count);
+    bool line_is_full(std::size_t waiting_max) const;
+
+    /// Whether there is no share to take.
+    bool all_taken() const;
     /// An idle connection should be closed: there is none to take for somebody who needs one.
     bool others_want() const;
     /// So should one that has just served, although somebody waits for it here.
@@ -48,6 +55,7 @@ class ConnectionShares : public std::enable_shared_from_this<ConnectionShares> {
     std::function<void()> look_;
     std::size_t held_ = 0;           // guarded by shares_->mutex_
     std::uint64_t wants_since_ = 0;  // likewise, but written by its own thread only; a ticket, 0: it wants nothing
+    std::size_t in_line_ = 0;
   };
 
  private:
@@ -61,6 +69,7 @@ class ConnectionShares : public std::enable_shared_from_this<ConnectionShares> {
   std::size_t taken_ = 0;
   std::list<Member*> members_;
   std::atomic<std::size_t> wanting_{0};
+  std::atomic<std::size_t> in_line_{0};
 };
 
 }  // namespace postern::delivery

@@ -1,6 +1,7 @@
 #include "delivery/plan.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
@@ -28,23 +29,33 @@ RouteTable::RouteTable(std::vector<BackendSettings> backends, std::vector<Domain
     : backends_(std::move(backends)), postmaster_(std::move(postmaster)) {
   std::unordered_map<std::string_view, std::size_t> by_name;
   for (std::size_t i = 0; i < backends_.size(); ++i) by_name.emplace(backends_[i].name, i);
+  std::set<std::size_t> used;
   by_domain_.reserve(domains.size());
   for (auto& domain : domains) {
     if (domain.null_mx && domain.name) without_mail_.insert(*domain.name);
     const auto backend = by_name.find(domain.backend);
     if (backend == by_name.end()) continue;
+    if (!domain.null_mx) used.insert(backend->second);
     if (domain.name) {
       by_domain_.emplace(std::move(*domain.name), backend->second);
     } else {
       catch_all_ = backend->second;
     }
   }
+  of_domains_.assign(used.begin(), used.end());
   for (auto& route : sni_routes) {
     const auto backend = by_name.find(route.backend);
     if (backend == by_name.end()) continue;
     auto& table = route.covers == SniRoute::Covers::Name ? by_sni_ : by_parent_sni_;
     table.emplace(std::move(route.name), backend->second);
   }
+}
+
+std::vector<const BackendSettings*> RouteTable::reachable(const BackendSettings* session_backend) const {
+  if (session_backend != nullptr) return {session_backend};
+  std::vector<const BackendSettings*> made;
+  for (const auto index : of_domains_) made.push_back(&backends_[index]);
+  return made;
 }
 
 const BackendSettings* RouteTable::session_backend(const std::optional<DnsName>& server_name,

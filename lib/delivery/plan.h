@@ -57,6 +57,9 @@ class RouteTable {
 
   const std::vector<BackendSettings>& backends() const { return backends_; }
 
+  /// Where mail of a session can go: what it has to offer its client follows from what these offer.
+  std::vector<const BackendSettings*> reachable(const BackendSettings* session_backend) const;
+
  private:
   std::optional<std::size_t> backend_of(const smtp::Mailbox& mailbox) const;
   tl::expected<Route, smtp::Reply> route_by_domain(const smtp::ForwardPath& to) const;
@@ -66,6 +69,7 @@ class RouteTable {
   std::unordered_map<DnsName, std::size_t> by_domain_;  // → backends_
   std::unordered_set<DnsName> without_mail_;
   std::optional<std::size_t> catch_all_;
+  std::vector<std::size_t> of_domains_;  // all that some domain's mail goes to → backends_
   std::optional<smtp::Mailbox> postmaster_;
   std::unordered_map<DnsName, std::size_t> by_sni_;         // → backends_
   std::unordered_map<DnsName, std::size_t> by_parent_sni_;  // of `*.` names

@@ -33,9 +33,7 @@ std::optional<Pool::Passed> Pool::dial_for_waiter(Instant now) {
     return std::nullopt;
   }
   if (!shares_.take()) return std::nullopt;
-  const auto waiter = waiting_.front();
-  waiting_.pop_front();
-  return Passed{dial(now), waiter};
+  return Passed{dial(now), *next_waiter()};
 }
 
 ConnectionId Pool::dial(Instant now) {
@@ -53,7 +51,10 @@ std::optional<ConnectionId> Pool::spare() {
 }
 
 Pool::Lease Pool::wait() {
-  if (waiting_.size() >= limits_.waiters_max) return Full{};
+  if (!shares_.enter_line(limits_.waiting_max)) {
+    if (waiting_.empty()) shares_.stop_wanting();
+    return Full{};
+  }
   waiting_.push_back(next_id_);
   return Wait{next_id_++};
 }
@@ -96,16 +97,18 @@ std::optional<WaiterId> Pool::next_waiter() {
   if (waiting_.empty()) return std::nullopt;
   const auto waiter = waiting_.front();
   waiting_.pop_front();
+  shares_.leave_line(1);
   return waiter;
 }
 
 void Pool::stop_waiting(WaiterId waiter) {
-  std::erase(waiting_, waiter);
+  shares_.leave_line(std::erase(waiting_, waiter));
   if (waiting_.empty()) shares_.stop_wanting();
 }
 
 std::vector<WaiterId> Pool::dismiss_waiters() {
   const std::vector<WaiterId> dismissed(waiting_.begin(), waiting_.end());
+  shares_.leave_line(waiting_.size());
   waiting_.clear();
   shares_.stop_wanting();
   return dismissed;
@@ -129,6 +132,8 @@ std::optional<Instant> Pool::deadline() const {
   }
   return earliest;
 }
+
+bool Pool::full() const { return idle_.empty() && shares_.line_is_full(limits_.waiting_max) && shares_.all_taken(); }
 
 std::size_t Pool::open() const { return open_.size(); }
 std::size_t Pool::idle() const { return idle_.size(); }

@@ -19,7 +19,7 @@ using ConnectionId = std::uint64_t;
 using WaiterId = std::uint64_t;
 
 struct PoolLimits {
-  std::size_t waiters_max = 1000;  ///< then the answer is Full
+  std::size_t waiting_max = 1000;  ///< of all workers; then the answer is Full
   Duration idle_max = std::chrono::seconds(60);
   Duration age_max = std::chrono::minutes(10);
 };
@@ -89,6 +89,9 @@ class Pool {
   /// Idle connections that are over their idle or age limit: removed here, to be closed (QUIT) by the caller.
   std::vector<ConnectionId> expire(Instant now);
   std::optional<Instant> deadline() const;
+
+  /// Whether a lease would have to wait, and cannot.
+  bool full() const;
 
   std::size_t open() const;
   std::size_t idle() const;

@@ -40,4 +40,10 @@ std::string to_string(const Target& target) {
   return fmt::format("{}:{}", host.host.text(), host.port);
 }
 
+bool is_local(const Target& target) {
+  if (const auto* endpoint = std::get_if<Endpoint>(&target)) return endpoint->address.is_loopback();
+  if (const auto* host = std::get_if<HostTarget>(&target)) return host->host.text() == "localhost";
+  return true;
+}
+
 }  // namespace postern::delivery

@@ -29,6 +29,8 @@ using Target = std::variant<UnixTarget, Endpoint, HostTarget>;
 /// absolute and fit a socket address, a port is 1 to 65535).
 std::optional<Target> parse_target(std::string_view text);
 std::string to_string(const Target& target);
+/// Whether what is said to it in clear stays on this machine.
+bool is_local(const Target& target);
 
 /// How it is known whether there is a recipient.
 enum class RecipientCheck {
@@ -145,6 +147,7 @@ struct BackendSettings {
   Duration idle_max = std::chrono::seconds(60);  ///< a kept connection is closed after this
   Duration age_max = std::chrono::minutes(10);   ///< and, between two transactions, after this
   Duration wait_max = std::chrono::seconds(30);  ///< in line for a connection
+  std::size_t waiting_max = 1000;                ///< who stand in that line of a target, for the whole process
   Duration health_interval = std::chrono::seconds(30);  ///< between two looks at an unused target; zero: none
 
   /// Equal settings keep their connections across a reload.

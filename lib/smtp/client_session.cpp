@@ -28,7 +28,7 @@ std::string mail_command(const Envelope& envelope, const PeerExtensions& offered
   if (parameters.body == Body::EightBitMime && offered.eight_bit_mime) command += " BODY=8BITMIME";
   if (parameters.body == Body::BinaryMime) command += " BODY=BINARYMIME";
   if (parameters.smtputf8) command += " SMTPUTF8";
-  if (parameters.require_tls) command += " REQUIRETLS";
+  if (parameters.require_tls && offered.require_tls) command += " REQUIRETLS";
   if (offered.dsn && parameters.ret) {
     command += *parameters.ret == MailParameters::Return::Full ? " RET=FULL" : " RET=HDRS";
   }
@@ -279,7 +279,9 @@ void ClientSession::State::begin(Transaction next, Instant now) {
 }
 
 void ClientSession::State::begin_commands(Instant now) {
-  if (auto refusal = cannot_carry(transaction->envelope.parameters, capabilities_of(extensions))) {
+  const auto role = options.dialect == Dialect::Lmtp ? PeerRole::Store : PeerRole::Mta;
+  const auto capabilities = capabilities_of(extensions, role, options.privacy);
+  if (auto refusal = cannot_carry(transaction->envelope.parameters, capabilities)) {
     transaction->decide_rest(*refusal);
     return finish_transaction();
   }

@@ -50,6 +50,7 @@ struct ClientOptions {
   std::string hostname;  ///< what LHLO or EHLO says
   ClientTimeouts timeouts;
   StartTls start_tls = StartTls::Never;
+  Privacy privacy = Privacy::Open;  ///< of the whole way to the peer, with STARTTLS where it is required
 };
 
 /// How far a connection had come; names the step in logs and decides whether a retry elsewhere is safe.

@@ -50,8 +50,10 @@ PeerExtensions parse_extensions(const Reply& hello) {
 }
 
 // RFC 3030 section 3: BINARYMIME is nothing without BDAT.
-Capabilities capabilities_of(const PeerExtensions& offered) {
-  return {offered.smtputf8, offered.binary_mime && offered.chunking, offered.dsn, offered.require_tls};
+Capabilities capabilities_of(const PeerExtensions& offered, PeerRole role, Privacy privacy) {
+  const bool require_tls = role == PeerRole::Store ? privacy != Privacy::Open
+                                                   : privacy == Privacy::Tls && offered.require_tls;
+  return {offered.smtputf8, offered.binary_mime && offered.chunking, offered.dsn, require_tls};
 }
 
 Capabilities common(const Capabilities& one, const Capabilities& other) {

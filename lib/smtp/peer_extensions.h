@@ -40,7 +40,16 @@ struct Capabilities {
 
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
-Capabilities capabilities_of(const PeerExtensions& offered);
+/// Who can read what goes to a peer.
+enum class Privacy {
+  Open,   ///< whoever stands on the way: it may cross a network in clear
+  Local,  ///< nobody outside this machine
+  Tls,    ///< nobody but the peer, whose certificate was verified
+};
+/// Behind a store a message has arrived: all that REQUIRETLS asks of it is privacy. An MTA must promise to keep the rest of
+/// the way private, by offering REQUIRETLS under TLS (RFC 8689 section 4.2.1).
+enum class PeerRole { Store, Mta };
+Capabilities capabilities_of(const PeerExtensions& offered, PeerRole role, Privacy privacy);
 /// What both have.
 Capabilities common(const Capabilities& one, const Capabilities& other);
 

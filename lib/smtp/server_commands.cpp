@@ -68,7 +68,7 @@ void ServerSession::State::offer_sender(std::string_view argument) {
   auto mail = parse_mail(argument, grammar());
   if (!mail) return refuse(mail.error());
   // Too large a message is no mistake of the protocol: it does not count as one.
-  if (mail->parameters.size.value_or(0) > options.limits.message_octets_max) return say(replies::message_too_large);
+  if (mail->parameters.size.value_or(0) > options.limits.message_octets_max) return decline(replies::message_too_large);
   transaction = std::make_unique<Transaction>();
   transaction->smtputf8 = mail->parameters.smtputf8;
   transaction->binary = mail->parameters.body == MailParameters::Body::BinaryMime;
@@ -80,7 +80,7 @@ void ServerSession::State::offer_sender(std::string_view argument) {
 void ServerSession::State::offer_recipient(std::string_view argument) {
   auto rcpt = parse_rcpt(argument, grammar());
   if (!rcpt) return refuse(rcpt.error());
-  if (transaction->recipients >= options.limits.recipients_max) return say(replies::too_many_recipients);
+  if (transaction->recipients >= options.limits.recipients_max) return decline(replies::too_many_recipients);
   const auto number = replies.ask(ReplyQueue::Question::Recipient);
   events.push_back(RecipientOffered{number, std::move(rcpt->to), std::move(rcpt->parameters)});
 }

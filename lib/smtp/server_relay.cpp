@@ -88,7 +88,7 @@ void ServerSession::State::relay_mail(std::string_view argument) {
   if (!mail) return refuse(mail.error());
   if (!all_allowed(mail->parameters, passing.mail_parameters)) return refuse(replies::unknown_parameter);
   const auto size = parse_decimal(value_of(mail->parameters, "SIZE")).value_or(0);
-  if (size > options.limits.message_octets_max) return say(replies::message_too_large);
+  if (size > options.limits.message_octets_max) return decline(replies::message_too_large);
   message_broken = false;
   transaction.reset();
   relayed_transaction().binary = equals_ignoring_case(value_of(mail->parameters, "BODY"), "BINARYMIME");
@@ -102,7 +102,7 @@ void ServerSession::State::relay_recipient(std::string_view argument) {
   if (!all_allowed(rcpt->parameters, passing.recipient_parameters)) return refuse(replies::unknown_parameter);
   const auto open = replies.open(Question::Recipient);
   if (transaction && transaction->recipients + open >= options.limits.recipients_max) {
-    return say(replies::too_many_recipients);
+    return decline(replies::too_many_recipients);
   }
   events.push_back(CommandOffered{replies.ask(Question::Recipient), Verb::Rcpt, line_of(Verb::Rcpt, argument), {},
                                   std::move(rcpt->to)});

@@ -277,6 +277,8 @@ bool ServerSession::State::work_off(const Line& line) {
 }
 
 void ServerSession::State::obey(Verb verb, const Line& line) {
+  obeyed = verb;
+  obeyed_line = verb == Verb::Auth ? std::string_view("AUTH") : line.text;  // secrets stay out of logs
   switch (line.kind) {
     case Line::Kind::TooLong:
       return refuse(replies::line_too_long);
@@ -315,6 +317,11 @@ void ServerSession::State::settle() { inbox.consume(std::exchange(lent, 0)); }
 
 void ServerSession::State::refuse(const NamedReply& reply) {
   error_points += points_of_error;
+  decline(reply);
+}
+
+void ServerSession::State::decline(const NamedReply& reply) {
+  events.push_back(CommandRefused{obeyed, std::string(obeyed_line.substr(0, refused_octets_max)), reply});
   say(reply);
 }
 

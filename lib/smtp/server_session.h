@@ -92,6 +92,15 @@ struct RecipientOffered {
   RecipientParameters parameters;
 };
 
+/// The session has refused a command by itself (its grammar, its place, a limit): for the log. There are as many as
+/// ServerLimits allows errors and commands.
+struct CommandRefused {
+  Verb verb;
+  std::string line;  ///< raw, the first `refused_octets_max` of it; of AUTH the verb alone; empty: it was too long to be read
+  Reply reply;
+};
+constexpr std::size_t refused_octets_max = 512;
+
 /// Authority::Backend: a command that passes. `line` is what the backend is to be sent, without CRLF.
 struct CommandOffered {
   EventNumber number;
@@ -169,8 +178,8 @@ struct SessionClosing {
   Why why;
 };
 
-using ServerEvent = std::variant<SenderOffered, RecipientOffered, CommandOffered, BodyOffered, BodyChunk, ChunkComplete,
-                                 MessageComplete, TransactionEnded, TlsRequested, SessionClosing>;
+using ServerEvent = std::variant<SenderOffered, RecipientOffered, CommandRefused, CommandOffered, BodyOffered, BodyChunk,
+                                 ChunkComplete, MessageComplete, TransactionEnded, TlsRequested, SessionClosing>;
 
 /// For logs: "quit", "too many errors", ...
 std::string_view to_string(SessionClosing::Why why);

@@ -75,7 +75,9 @@ struct ServerSession::State {
   void count_reply(int code) {
     if (options.tally != nullptr) options.tally->count_reply(code);
   }
+  /// A mistake of the client's, which is counted; decline() is for what is none.
   void refuse(const NamedReply& reply);
+  void decline(const NamedReply& reply);
   void end_transaction(TransactionEnded::Why why, std::optional<Reply> refusal = {});
   void close(SessionClosing::Why why, std::optional<NamedReply> last_words);
   void note_answer(ReplyQueue::Question asked, const Reply& reply);
@@ -175,6 +177,8 @@ struct ServerSession::State {
   Phase phase = Phase::Greeted;
   Phase phase_behind_chunk = Phase::Greeted;  // where EatingChunk leads
   SessionClosing::Why closing_why = SessionClosing::Why::Quit;
+  Verb obeyed = Verb::Unknown;    // what is being worked off
+  std::string_view obeyed_line;   // good as long as it is
   bool extended = false;       // EHLO or LHLO, not HELO
   bool first_line = true;      // nothing was said yet, in clear or since the handshake
   bool more_behind = false;    // bytes stand behind the command that is being worked off

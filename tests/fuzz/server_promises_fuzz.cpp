@@ -218,6 +218,7 @@ class Run {
     check_origin(event.to.text());
     ask({Kind::Recipient, event.number});
   }
+  void handle(const CommandRefused&) {}
   void handle(const BodyOffered& event) {
     require(session_.in_transaction() && recipients_ > 0 && recipients_ <= options_.limits.recipients_max);
     require(open_.empty());

@@ -89,6 +89,10 @@ class Run {
     const bool refused = e.to.mailbox.local_part.starts_with('x');
     answer(e.number, refused ? Reply(replies::no_such_mailbox) : Reply(replies::recipient_ok));
   }
+  void handle(const CommandRefused& e) {
+    require(e.line.size() <= refused_octets_max && !e.reply.positive());
+    deeds_.events += "refused " + e.line + '\n';
+  }
   void handle(const BodyOffered& e) { answer(e.number, replies::start_input); }
   void handle(const BodyChunk& e) { text_ += e.bytes; }
   void handle(const MessageComplete& e) {

@@ -158,11 +158,12 @@ class Worker {
     return finish(deliver(std::move(recipients)));
   }
 
-  std::shared_ptr<std::optional<Checked>> start_check(const Table& routes, const smtp::ForwardPath& recipient) {
+  std::shared_ptr<std::optional<Checked>> start_check(const Table& routes, const smtp::ForwardPath& recipient,
+                                                      const proxy::ClientIdentity& client = {}) {
     auto checked = std::make_shared<std::optional<Checked>>();
     const auto route = routes->route(recipient);
     REQUIRE(route);
-    backends.check(*route, {}, {}, [checked](Checked result) {
+    backends.check(*route, {}, {}, client, [checked](Checked result) {
       CHECK_FALSE(checked->has_value());
       *checked = std::move(result);
     });

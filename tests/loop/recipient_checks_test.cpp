@@ -48,7 +48,80 @@ class OneBackend : public Worker {
   Table routes;
 };
 
+proxy::ClientIdentity client_at(std::string_view address) {
+  proxy::ClientIdentity made;
+  made.address = IpAddress::parse(address);
+  return made;
+}
+
 }  // namespace
+
+TEST_CASE("the backend is told who asks, although the connection was another client's before") {
+  OneBackend worker;
+  auto store = backend("store", {worker.server.target()});
+  store.connections_max = 1;
+  worker.use(store);
+  worker.server.extensions = "XCLIENT ADDR";
+  worker.server.script["XCLI"] = {says("220 ready\r\n"), says("220 ready\r\n"), says("220 ready\r\n")};
+  for (const char* client : {"192.0.2.1", "192.0.2.2"}) {
+    const auto checked = worker.start_check(worker.routes, to(client), client_at(client));
+    REQUIRE(worker.turn_until([&] { return checked->has_value(); }));
+    CHECK((*checked)->reply.code == 250);
+  }
+  std::vector<std::string> told;
+  for (const auto& command : worker.server.commands) {
+    if (command.starts_with("XCLIENT") || command.starts_with("RCPT")) told.push_back(command);
+  }
+  CHECK(told == std::vector<std::string>{"XCLIENT ADDR=192.0.2.1", "RCPT TO:<192.0.2.1@example.com>",
+                                         "XCLIENT ADDR=192.0.2.2", "RCPT TO:<192.0.2.2@example.com>"});
+}
+
+TEST_CASE("a refusal that may be about the client is no answer to another one") {
+  OneBackend worker;
+  const auto policy = GENERATE(as<std::string>{}, "550 5.7.1 not you\r\n", "550 5.1.1 nobody\r\n");
+  worker.server.script["RCPT"] = {says(policy), says("250 2.1.5 ok\r\n"), says("250 2.1.5 ok\r\n")};
+  const auto first = client_at("192.0.2.1");
+  const auto second = client_at("192.0.2.2");
+  const auto one = worker.start_check(worker.routes, to("bob"), first);
+  const auto same = worker.start_check(worker.routes, to("bob"), first);
+  const auto other = worker.start_check(worker.routes, to("bob"), second);
+  REQUIRE(worker.turn_until([&] { return one->has_value() && same->has_value() && other->has_value(); }));
+  CHECK((*one)->reply.code == 550);
+  CHECK((*same)->reply.code == 550);
+  const bool about_recipient = policy.starts_with("550 5.1.1");
+  CHECK((*other)->reply.code == (about_recipient ? 550 : 250));
+  CHECK(worker.server.count("RCPT") == (about_recipient ? 1 : 2));
+}
+
+TEST_CASE("workers learn together which domains take every name") {
+  auto options = Worker::short_limits();
+  uv::Loop loop;
+  ScriptedBackend server(loop);
+  const auto routes = table({backend("store", {server.target()})});
+  Worker one(options);
+  Worker other(options);
+  for (Worker* worker : {&one, &other}) {
+    worker->backends.configure(routes);
+    worker->backends.configure_checks({.catch_all_after = 2}, nullptr);
+  }
+  const auto check = [&](Worker& worker, const char* name) {
+    const auto checked = worker.start_check(routes, to(name));
+    REQUIRE(worker.turn_until([&] {
+      uv_run(loop.get(), UV_RUN_NOWAIT);
+      return checked->has_value();
+    }));
+    CHECK((*checked)->reply.code == 250);
+  };
+  check(one, "a");
+  check(other, "b");
+  REQUIRE(other.turn_until([&] {
+    uv_run(loop.get(), UV_RUN_NOWAIT);
+    return other.notes.has("takes any name at example.com");
+  }));
+  const auto asked = server.count("RCPT");
+  check(one, "c");
+  CHECK(server.count("RCPT") == asked);
+}
 
 TEST_CASE("a domain that takes a random name is not asked about for a while") {
   OneBackend worker;

@@ -4,7 +4,7 @@ import smtplib
 
 import pytest
 
-from harness.dialogue import tls_context
+from harness.dialogue import Dialogue, tls_context
 from harness.dovecot import Dovecot
 from harness.messages import message
 from harness.mtas import Exim, Postfix
@@ -139,13 +139,15 @@ def trusting_dovecot(session_folder, mta_leaf):
     server.stop()
 
 
-def test_dovecot_logs_the_true_client(posternd, trusting_dovecot):
+@pytest.mark.parametrize("recipients", ["trust", "verify"])
+def test_dovecot_logs_the_true_client(posternd, trusting_dovecot, recipients):
     """Dovecot offers XCLIENT over LMTP to login_trusted_networks; a unix socket has no address to trust."""
-    server = posternd(trusting_dovecot.tcp_target)
+    server = posternd(trusting_dovecot.tcp_target, backend={"recipients": recipients}, workers=1)
+    known = trusting_dovecot.count("alice@example.test")
     for address in ("127.0.0.2", "127.0.0.3"):
         with smtplib.SMTP(*server.address(), local_hostname="true.client.test", source_address=(address, 0)) as client:
             assert not client.sendmail(SENDER, ["alice@example.test"], message(f"from {address}"))
-    first, second = trusting_dovecot.messages("alice@example.test")
+    first, second = trusting_dovecot.messages("alice@example.test")[known:]
     for kept, address in ((first, "127.0.0.2"), (second, "127.0.0.3")):
         received = " ".join(kept.decode().split("Received: ")[1].split())
         assert f"([{address}])" in received and "by store.example.test with LMTP" in received, received
@@ -209,16 +211,18 @@ def test_listeners_offer_what_every_backend_offers(posternd, scripted):
     extra = {"SMTPUTF8", "BINARYMIME", "DSN"}
     alone = posternd(backend=backends[:1])
     eventually(lambda: offered_to_clients(alone) >= extra, "what the backend offers is offered")
-    both = posternd(backend=backends)
+    both = posternd(backend=backends, domain=[{"name": "example.test", "backend": "store"},
+                                              {"name": "other.test", "backend": "other"}])
     eventually(lambda: "SMTPUTF8" in offered_to_clients(both), "what both offer is offered")
     assert offered_to_clients(both) & extra == {"SMTPUTF8"}
-    told = posternd(backend=backends, smtp={"offer": ["dsn"]})
+    told = posternd(backend=backends[:1], smtp={"offer": ["dsn"]})
     assert offered_to_clients(told) & {*extra, "CHUNKING", "LIMITS"} == {"DSN"}
 
 
-def test_dsn_smtputf8_and_binarymime_reach_the_mta(posternd, scripted):
-    backend = scripted(tcp=True, dialect="smtp", extensions=ALL)
-    server = posternd(backend.target, backend={"deliver": "smtp"}, workers=1)
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
+def test_dsn_smtputf8_and_binarymime_reach_the_backend(posternd, scripted, protocol):
+    backend = scripted(tcp=True, dialect=protocol, extensions=ALL)
+    server = posternd(backend.target, backend={"deliver": protocol}, workers=1)
     eventually(lambda: "BINARYMIME" in offered_to_clients(server), "the backend was greeted")
     with server.greeted() as client:
         client.expect(250, f"MAIL FROM:<{SENDER}> RET=HDRS ENVID=abc SMTPUTF8")
@@ -256,6 +260,50 @@ def test_what_the_backend_lacks_is_refused_when_recipients_are_named(posternd, s
         reply = client.command("RCPT TO:<alice@example.test>")
         assert (reply.code, reply.enhanced) == (550, "5.7.30"), reply
     assert not any(line.startswith("MAIL") for line in backend.commands)
+
+
+def test_a_listener_offers_what_its_own_backend_offers(posternd, scripted, default_leaf, folder):
+    everything = scripted(tcp=True, dialect="smtp", extensions=ALL)
+    little = scripted(tcp=True, extensions=["PIPELINING"])
+    backends = [{"name": "store", "deliver": "lmtp", "to": [little.target]},
+                {"name": "mta", "deliver": "smtp", "to": [everything.target]},
+                {"name": "of-nobody", "deliver": "lmtp", "to": [f"127.0.0.1:{free_port()}"]}]
+    listeners = [{"address": ["127.0.0.1:<smtp>"], "default_certificate": "default"},
+                 {"address": ["127.0.0.1:<through>"], "default_certificate": "default", "backend": "mta"}]
+    server = posternd(backend=backends, listen=listeners, workers=1)
+
+    def offered(port):
+        with server.dialogue(port) as client:
+            return set(client.greet()) & {"SMTPUTF8", "BINARYMIME", "DSN"}
+    eventually(lambda: offered("through") == {"SMTPUTF8", "BINARYMIME", "DSN"}, "what its backend offers")
+    assert offered("smtp") == set()
+
+
+def test_recipients_are_verified_with_an_mta(posternd, mta):
+    server = posternd(mta.target, backend={"deliver": "smtp", "recipients": "verify"})
+    with server.greeted() as client:
+        client.expect(250, f"MAIL FROM:<{SENDER}>")
+        for _ in range(2):
+            assert client.command("RCPT TO:<nobody@example.test>").code == 550
+            assert client.command("RCPT TO:<bob@example.test>").code == 250
+        assert client.message(message("verified")).code == 250
+    eventually(lambda: stored(mta, "bob", "verified"), lambda: f"bob has it; log:\n{mta.log}")
+
+
+def test_a_check_is_made_under_the_name_of_who_asks(posternd, postfix):
+    """Postfix refuses one client by address; over the same worker another one is welcome, before and after."""
+    server = posternd(postfix.target, workers=1,
+                      backend={"deliver": "smtp", "identity": "xclient", "recipients": "verify"})
+
+    def ask(address, recipient):
+        with Dialogue(server.address(), source=address) as client:
+            client.greet()
+            client.expect(250, f"MAIL FROM:<{SENDER}>")
+            return client.command(f"RCPT TO:<{recipient}@example.test>")
+    assert ask("127.0.0.5", "alice").code == 250
+    refused = ask("127.0.0.66", "bob")
+    assert refused.code == 554 and "not you" in refused.text, refused
+    assert ask("127.0.0.5", "bob").code == 250
 
 
 def test_one_dead_and_one_slow_of_three(posternd, scripted):

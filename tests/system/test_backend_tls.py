@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 from harness.ca import Authority
+from harness.dialogue import tls_context
 from harness.dovecot import Dovecot
 from harness.messages import message
 from harness.scripted_lmtp import Step, at, say
@@ -92,12 +93,13 @@ def test_a_backend_that_misbehaves_at_starttls_gets_nothing(posternd, scripted, 
     assert not backend.client_certificates
 
 
-def test_a_backend_that_asks_for_our_certificate_gets_it(posternd, scripted, authority, folder, store_leaf):
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
+def test_a_backend_that_asks_for_our_certificate_gets_it(posternd, scripted, authority, folder, store_leaf, kind):
     context = server_context(store_leaf, folder)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(authority.root)
     backend = scripted(tcp=True, tls=context, implicit_tls=True)
-    chain, key = authority.issue("mx.example.test", usage="clientAuth").write(folder, "us")
+    chain, key = authority.issue("mx.example.test", usage="clientAuth", kind=kind).write(folder, "us")
     server = posternd(backend.target,
                       backend=tls_backend(authority, "implicit", tls_certificate=chain, tls_key=key))
     assert send(server, "who we are").code == 250
@@ -125,3 +127,45 @@ def test_new_trust_anchors_are_taken_up_by_a_reload(posternd, scripted, authorit
     anchors.write_bytes(authority.root.read_bytes())
     assert server.reload()["configuration_taken"]
     eventually(lambda: send(server, "after").code == 250, "the new anchors are used")
+
+
+def ask_for_tls(server, authority, recipient="alice@example.test"):
+    """A client under TLS: whether REQUIRETLS is on offer, and the replies to RCPT and to a message that asks for it."""
+    with server.greeted() as client:
+        client.starttls(tls_context(authority.root, check=False), "mx.example.test")
+        offered = "REQUIRETLS" in client.hello()
+        if not offered:
+            return False, None
+        client.expect(250, f"MAIL FROM:<{SENDER}> REQUIRETLS")
+        client.expect(250, f"RCPT TO:<{recipient}>")
+        return True, client.message(message("private"))
+
+
+def test_requiretls_is_kept_all_the_way_to_an_mta(posternd, scripted, authority, folder, store_leaf):
+    promising = scripted(tcp=True, dialect="smtp", extensions=["PIPELINING", "REQUIRETLS"],
+                         tls=server_context(store_leaf, folder), implicit_tls=True)
+    server = posternd(promising.target, backend=tls_backend(authority, "implicit", deliver="smtp"), workers=1)
+    eventually(lambda: ask_for_tls(server, authority)[0], "what the MTA promises is offered")
+    offered, final = ask_for_tls(server, authority)
+    assert offered and final.code == 250, final
+    assert "REQUIRETLS" in promising.deliveries[-1].mail
+    with server.greeted() as client:  # in clear
+        assert "REQUIRETLS" not in client.hello()
+    # An MTA that promises it in clear keeps nothing.
+    clear = scripted(tcp=True, dialect="smtp", extensions=["PIPELINING", "REQUIRETLS", "DSN"])
+    server = posternd(clear.target, backend={"deliver": "smtp"}, workers=1)
+    with server.greeted() as client:
+        client.starttls(tls_context(authority.root, check=False), "mx.example.test")
+        eventually(lambda: "DSN" in client.hello(), "the MTA was greeted")
+        assert "REQUIRETLS" not in client.hello()
+
+
+def test_requiretls_ends_at_a_store_that_nobody_can_listen_to(posternd, scripted, authority, tls_dovecot):
+    local = scripted()
+    server = posternd(local.target, workers=1)
+    eventually(lambda: ask_for_tls(server, authority)[0], "offered in front of a unix socket")
+    assert ask_for_tls(server, authority)[1].code == 250
+    assert "REQUIRETLS" not in local.deliveries[-1].mail
+    server = posternd(tls_dovecot.tls_target, backend=tls_backend(authority, "implicit"), workers=1)
+    eventually(lambda: ask_for_tls(server, authority)[0], "offered in front of a store under TLS")
+    assert ask_for_tls(server, authority)[1].code == 250

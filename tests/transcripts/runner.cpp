@@ -227,6 +227,9 @@ class Run {
   }
   void handle(const TransactionEnded& event) { events_.push_back(fmt::format("ended {}", describe(event.why))); }
   void handle(const TlsRequested&) { events_.push_back("tls"); }
+  void handle(const CommandRefused& event) {
+    if (event.verb == Verb::Rcpt) events_.push_back(fmt::format("refused {} {}", event.reply.code, event.line));
+  }
   // Of Authority::Backend, which nobody has here.
   void handle(const CommandOffered&) {}
   void handle(const ChunkComplete&) {}
@@ -235,7 +238,7 @@ class Run {
   void compare(const Step& step) {
     compare_output(step);
     auto events = events_;
-    const auto is_detail = [](const std::string& e) { return e.starts_with("mail ") || e.starts_with("rcpt "); };
+    const auto is_detail = [](const std::string& e) { return e.starts_with("mail ") || e.starts_with("rcpt ") || e.starts_with("refused "); };
     if (std::none_of(step.events.begin(), step.events.end(), is_detail)) {
       events.erase(std::remove_if(events.begin(), events.end(), is_detail), events.end());
     }

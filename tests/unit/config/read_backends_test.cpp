@@ -61,7 +61,7 @@ TEST_CASE("how targets are used") {
   const Parsed parsed =
       parse(std::string(minimal) +
             "[[backend]]\nname = \"b\"\ndeliver = \"smtp\"\nto = [\"[::1]:25\", \"[::1]:26\"]\nbalance = \"hash\"\n"
-            "identity = \"xforward\"\nlocal_parts = \"any\"\nmax_age = \"1m\"\nwait = \"5s\"\nhealth = \"0s\"\n"
+            "identity = \"xforward\"\nlocal_parts = \"any\"\nmax_age = \"1m\"\nwait = \"5s\"\nmax_waiting = 7\nhealth = \"0s\"\n"
             "[[backend]]\nname = \"c\"\ndeliver = \"smtp\"\nto = \"[::1]:25\"\n");
   INFO(rendered(parsed));
   REQUIRE(parsed.config);
@@ -72,6 +72,7 @@ TEST_CASE("how targets are used") {
   CHECK(all.local_parts == delivery::LocalParts::Any);
   CHECK(all.age_max == std::chrono::minutes(1));
   CHECK(all.wait_max == std::chrono::seconds(5));
+  CHECK(all.waiting_max == 7);
   CHECK(all.health_interval == Duration::zero());
   // An MTA may read more into an address than a store.
   CHECK(backends[0].local_parts == delivery::LocalParts::Any);

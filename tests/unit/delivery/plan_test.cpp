@@ -153,3 +153,16 @@ TEST_CASE("local parts that MTAs have read as more than a name do not reach one"
   }
   CHECK(table.route({smtp::Mailbox{"first.last-name+x=y", "example.com"}}));
 }
+
+TEST_CASE("a session reaches the backends of the domains, or the one that has it whole") {
+  const auto names = [](const std::vector<const BackendSettings*>& backends) {
+    std::vector<std::string> made;
+    for (const auto* each : backends) made.push_back(each->name);
+    return made;
+  };
+  const RouteTable table({backend("unused"), backend("first"), backend("second")},
+                         {domain("iecc.com", "second"), domain("example.org", "first"), domain("example.net", "first")},
+                         postmaster);
+  CHECK(names(table.reachable(nullptr)) == std::vector<std::string>{"first", "second"});
+  CHECK(names(table.reachable(table.find("unused"))) == std::vector<std::string>{"unused"});
+}

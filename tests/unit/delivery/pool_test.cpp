@@ -33,13 +33,13 @@ constexpr auto forbidden = Pool::Dialling::Forbidden;
 /// The only pool of its target.
 class OnePool : public Pool {
  public:
-  explicit OnePool(std::size_t connections_max, std::size_t waiters_max = 10)
-      : Pool(limits(waiters_max), std::make_shared<ConnectionShares>(connections_max), [] {}) {}
+  explicit OnePool(std::size_t connections_max, std::size_t waiting_max = 10)
+      : Pool(limits(waiting_max), std::make_shared<ConnectionShares>(connections_max), [] {}) {}
 
  private:
-  static PoolLimits limits(std::size_t waiters_max) {
+  static PoolLimits limits(std::size_t waiting_max) {
     PoolLimits made;
-    made.waiters_max = waiters_max;
+    made.waiting_max = waiting_max;
     return made;
   }
 };
@@ -92,6 +92,48 @@ TEST_CASE("at the limit hand-offs wait in line, and past that they are turned aw
     pool.lost(connection);
     CHECK_FALSE(pool.dial_for_waiter(start));
   }
+}
+
+TEST_CASE("the line has one end for all workers") {
+  const auto shares = std::make_shared<ConnectionShares>(1);
+  PoolLimits limits;
+  limits.waiting_max = 2;
+  Pool one(limits, shares, [] {});
+  const auto connection = dialled(one.lease(allowed, start));
+  {
+    Pool other(limits, shares, [] {});
+    waits(other.lease(allowed, start));
+    CHECK_FALSE(one.full());
+    const auto waiter = waits(one.lease(allowed, start));
+    CHECK(one.full());
+    CHECK(other.full());
+    CHECK(is_full(other.lease(allowed, start)));
+    one.stop_waiting(waiter);
+    CHECK_FALSE(other.full());
+    waits(other.lease(allowed, start));
+    CHECK(one.full());
+  }
+  // Whoever goes leaves the line.
+  CHECK_FALSE(one.full());
+  waits(one.lease(allowed, start));
+  waits(one.lease(allowed, start));
+  CHECK(one.full());
+  CHECK(one.give_back(connection, start));
+  CHECK_FALSE(one.full());
+  CHECK(one.dismiss_waiters().size() == 1);
+  waits(one.lease(allowed, start));
+  waits(one.lease(allowed, start));
+  CHECK(one.full());
+}
+
+TEST_CASE("a line without room is full only while there is nothing to lease") {
+  OnePool pool(1, 0);
+  CHECK_FALSE(pool.full());
+  const auto connection = dialled(pool.lease(allowed, start));
+  CHECK(pool.full());
+  CHECK(is_full(pool.lease(allowed, start)));
+  CHECK_FALSE(pool.give_back(connection, start));
+  CHECK_FALSE(pool.full());
 }
 
 TEST_CASE("a fresh connection is never a kept one") {

@@ -27,8 +27,9 @@ enum class Cut { None, EachByte };
 /// A ClientSession with the test in the part of its peer.
 class Dialogue {
  public:
-  explicit Dialogue(Dialect dialect = Dialect::Lmtp, Cut cut = Cut::None, StartTls start_tls = StartTls::Never)
-      : session({dialect, "mx.example.net", {}, start_tls}, start), cut_(cut) {}
+  explicit Dialogue(Dialect dialect = Dialect::Lmtp, Cut cut = Cut::None, StartTls start_tls = StartTls::Never,
+                    Privacy privacy = Privacy::Open)
+      : session({dialect, "mx.example.net", {}, start_tls, privacy}, start), cut_(cut) {}
 
   /// The peer's words; what the session answers to them is returned.
   std::string hear(std::string_view bytes) {

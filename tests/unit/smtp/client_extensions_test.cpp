@@ -274,7 +274,7 @@ TEST_CASE("the parameters of DSN and REQUIRETLS are passed on to a peer that has
   envelope.parameters.ret = MailParameters::Return::Headers;
   envelope.parameters.envid = "QQ+2B1";
   envelope.recipient_parameters = {{Notify{true, true, false}, "rfc822;a+2B@example.com"}, {Notify{}, ""}};
-  Dialogue dialogue(Dialect::Smtp);
+  Dialogue dialogue(Dialect::Smtp, Cut::None, StartTls::Never, Privacy::Tls);
   SECTION("with both") {
     envelope.parameters.require_tls = true;
     dialogue.be_ready("250-PIPELINING\r\n250-DSN\r\n250 REQUIRETLS\r\n");
@@ -297,4 +297,29 @@ TEST_CASE("the parameters of DSN and REQUIRETLS are passed on to a peer that has
     CHECK(dialogue.session.take_output().empty());
     CHECK(dialogue.expect<DeliveryDone>().replies.front() == replies::requiretls_unsupported_behind);
   }
+}
+
+TEST_CASE("REQUIRETLS needs privacy to a store, and a promise under TLS from an MTA") {
+  PeerExtensions silent;
+  PeerExtensions promising;
+  promising.require_tls = true;
+  const auto able = [](const PeerExtensions& offered, PeerRole role, Privacy privacy) {
+    return capabilities_of(offered, role, privacy).require_tls;
+  };
+  CHECK(able(silent, PeerRole::Store, Privacy::Local));
+  CHECK(able(silent, PeerRole::Store, Privacy::Tls));
+  CHECK_FALSE(able(promising, PeerRole::Store, Privacy::Open));
+  CHECK(able(promising, PeerRole::Mta, Privacy::Tls));
+  CHECK_FALSE(able(silent, PeerRole::Mta, Privacy::Tls));
+  CHECK_FALSE(able(promising, PeerRole::Mta, Privacy::Local));
+}
+
+TEST_CASE("a store on this machine gets a message with REQUIRETLS, of which it is told nothing") {
+  Dialogue dialogue(Dialect::Lmtp, Cut::None, StartTls::Never, Privacy::Local);
+  auto envelope = envelope_for({"a"});
+  envelope.parameters.require_tls = true;
+  dialogue.be_ready("250 PIPELINING\r\n");
+  dialogue.session.deliver(envelope, start);
+  CHECK(dialogue.session.take_output() ==
+        "MAIL FROM:<alice@example.org>\r\nRCPT TO:<a@example.com>\r\nDATA\r\n");
 }

@@ -247,6 +247,7 @@ TEST_CASE("nothing that was learnt in clear survives the handshake (RFC 3207 4.2
   CHECK(talk.session.deadline() == start + seconds(1) + minutes(5));
 
   talk.send("MAIL FROM:<>\r\nEHLO tls.example\r\n");
+  CHECK(talk.expect<CommandRefused>().reply == replies::hello_first);
   CHECK_FALSE(talk.session.next());
   const auto output = talk.session.take_output();
   CHECK(output.starts_with(render(replies::hello_first)));
@@ -362,10 +363,13 @@ TEST_CASE("a message that is taken forgives the errors before it") {
   chosen.limits.errors_max = 2;
   Talk talk(chosen);
   talk.send("BOGUS\r\n");
+  talk.expect<CommandRefused>();
   talk.open_body();
   talk.send(".\r\n");
   talk.accept<MessageComplete>();
   talk.send("BOGUS\r\nBOGUS\r\n");
+  talk.expect<CommandRefused>();
+  talk.expect<CommandRefused>();
   CHECK_FALSE(talk.session.next());
   talk.send("NOOP\r\n");
   CHECK(talk.expect<SessionClosing>().why == SessionClosing::Why::TooManyErrors);
@@ -505,4 +509,30 @@ TEST_CASE("replies that nobody fetches stop the reading of commands") {
 TEST_CASE("the names of the reasons for closing") {
   CHECK(to_string(SessionClosing::Why::Quit) == "quit");
   CHECK(to_string(SessionClosing::Why::Injection) == "bytes behind STARTTLS");
+}
+
+TEST_CASE("what the session refuses by itself is told, with the line that was refused") {
+  auto chosen = options();
+  chosen.limits.recipients_max = 1;
+  Talk talk(chosen);
+  talk.open_transaction();
+  const auto told = [&talk](std::string_view line) {
+    talk.send(std::string(line) + "\r\n");
+    return talk.expect<CommandRefused>();
+  };
+  SECTION("recipients") {
+    const auto syntax = told("RCPT TO:<a b@c.example>");
+    CHECK(syntax.verb == Verb::Rcpt);
+    CHECK(syntax.line == "RCPT TO:<a b@c.example>");
+    CHECK(syntax.reply.code == 501);
+    CHECK(told("RCPT TO:<d@c.example> NOTIFY=NEVER").reply == replies::unknown_parameter);
+    CHECK(told("RCPT TO:<one.too@many.example>").reply == replies::too_many_recipients);
+  }
+  SECTION("other commands, of which nothing secret is kept, and not too much") {
+    CHECK(told("MAIL FROM:<a@b.example>").reply == replies::sender_given);
+    CHECK(told("AUTH PLAIN AGFsaWNlAHNlY3JldA==").line == "AUTH");
+    CHECK(told("X" + std::string(1000, 'y')).line.size() == refused_octets_max);
+    CHECK(told(std::string(5000, 'z')).line.empty());
+  }
+  CHECK_FALSE(talk.session.next());
 }
