@@ -6,25 +6,12 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/descriptor.h"
 #include "daemon/storage/ledger.h"
 
 namespace postern::storage {
 
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return number_; }
-
- private:
-  int number_;
-};
 
 /// Under its name it is always whole: kill -9 and power cuts leave the old state or the new one.
 Result<delivery::LedgerSecret> make_secret(const std::string& path) {

@@ -8,29 +8,13 @@
 #include <system_error>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "daemon/uv/sockaddr.h"
 #include "daemon/uv/socket.h"
 
 namespace postern::uv {
 
 namespace {
-
-/// Closes a descriptor unless it is released.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return number_; }
-  int release() { return std::exchange(number_, -1); }
-
- private:
-  int number_;
-};
 
 std::string reason(int error) { return std::generic_category().message(error); }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """posternd measured from outside, beside the budgets of DESIGN section 8.
 
-    tests/bench/daemon_bench.py [--build DIR] [--only sessions,messages,recipients,dovecot,targets,memory,idle]
+    tests/bench/daemon_bench.py [--build DIR] [--only sessions,storm,reload,messages,recipients,dovecot,targets,memory,idle]
                                 [--scale 0.2]
 
 Server CPU is utime + stime of the posternd process; the floors (BoringSSL's handshake in memory, and a null responder
@@ -21,9 +21,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 NAMES = 1000
+STORM_NAME = "rsa4096.bench.test"
 TICK = os.sysconf("SC_CLK_TCK")
 START_LIMIT_SECONDS = 60
 
@@ -124,20 +126,23 @@ def names():
     return [f"mx{number}.bench.test" for number in range(NAMES)]
 
 
+P256 = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+
+
+def certificate(folder, name, key=P256):
+    """A self-signed one in a folder of its own, in certbot's layout."""
+    folder.mkdir(parents=True)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", *key, "-nodes", "-subj", f"/CN={name}", "-addext",
+         f"subjectAltName=DNS:{name}", "-days", "30", "-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem"],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def mint(live):
-    """A P-256 certificate of each name, in certbot's layout."""
-
-    def one(name):
-        folder = live / name
-        folder.mkdir(parents=True)
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-days", "30",
-             "-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
+    """A P-256 certificate of each name, and one with an RSA key."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(one, names()))
+        list(pool.map(lambda name: certificate(live / name, name), names()))
+    certificate(live / STORM_NAME, STORM_NAME, ["rsa:4096"])
 
 
 class Bench:
@@ -254,6 +259,72 @@ backend = "store"
                   f"floor {floor:.0f} = handshake {handshake:.0f} + packets {packets:.0f}; {each - floor:+.0f} over it; "
                   f"{rate:.0f}/s")
         table.add("a session in clear, server CPU", f"{plain:.0f} us")
+
+    def status(self):
+        done = subprocess.run([self.build / "daemon/postern", "status", "--json", "--control", self.folder / "control"],
+                              stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(done.stdout)
+
+    def storm(self, table):
+        """Sessions that are open already, while clients come whose handshakes take the server milliseconds each."""
+        storm_names = self.folder / "storm-names"
+        storm_names.write_text(STORM_NAME + "\n")
+        # The clients of the storm make way: it is the server that is measured.
+        command = ["nice", "-n", "10", self.load, "sessions", "--to", f"127.0.0.1:{self.port}", "--count", 10**9,
+                   "--concurrency", 64, "--tls", "yes", "--names", storm_names]
+        options = {"count": self.count(10000), "concurrency": 20, "tls": "yes"}
+        with self.posternd() as posternd:
+            quiet = self.drive("noops", **options)
+            with self.server("storm", *command) as clients:
+                time.sleep(1)
+                before, begin, cpu = self.status()["sessions_total"], time.monotonic(), posternd.cpu_seconds()
+                stormy = self.drive("noops", **options)
+                clients.check()
+                seconds = time.monotonic() - begin
+                rate = (self.status()["sessions_total"] - before) / seconds
+                busy = (posternd.cpu_seconds() - cpu) / seconds
+            refused = self.status()["key_queue_full"]
+        table.add("NOOP in a storm of RSA-4096 handshakes, p99", f"{stormy['p99'] * 1e3:.2f} ms", "5 ms",
+                  f"p50 {stormy['p50'] * 1e3:.2f} ms; quiet p99 {quiet['p99'] * 1e3:.2f} ms; {rate:.0f} handshakes/s, "
+                  f"{refused} refused, server CPU {busy:.2f} cores")
+
+    def reload(self, table):
+        """Whole sessions, while one certificate after the other is renewed."""
+        spare = [self.folder / f"spare-{number}" for number in range(20)]
+        for number, folder in enumerate(spare):
+            certificate(folder, names()[number])
+        over, renewals = threading.Event(), 0
+
+        def renew():
+            nonlocal renewals
+            while not over.is_set():
+                place = self.folder / "live" / names()[renewals % len(spare)]
+                for file in ("privkey.pem", "fullchain.pem"):
+                    new, other = place / file, spare[renewals % len(spare)] / file
+                    old = new.read_bytes()
+                    for path, octets in ((new, other.read_bytes()), (other, old)):
+                        (path.parent / "new").write_bytes(octets)
+                        (path.parent / "new").rename(path)
+                renewals += 1
+                over.wait(0.1)
+
+        options = {"count": self.count(5000), "concurrency": 4, "tls": "yes"}
+        with self.posternd():
+            self.drive("sessions", count=2 * NAMES, tls="yes")
+            quiet = self.drive("sessions", **options)
+            first = self.status()["map_version"]
+            thread = threading.Thread(target=renew)
+            thread.start()
+            try:
+                loaded = self.drive("sessions", **options)
+            finally:
+                over.set()
+                thread.join()
+            versions = self.status()["map_version"] - first
+        table.add("a STARTTLS session while certificates are renewed, p99", f"{loaded['p99'] * 1e3:.2f} ms",
+                  f"{2 * quiet['p99'] * 1e3:.2f} ms",
+                  f"quiet p99 {quiet['p99'] * 1e3:.2f} ms; {versions} maps in {loaded['seconds']:.1f} s, "
+                  f"{loaded['failures']} of {loaded['count']} sessions failed")
 
     def messages(self, table):
         with self.sink() as sink, self.store() as store, self.posternd() as posternd:
@@ -376,7 +447,8 @@ def main():
     default_build = pathlib.Path(__file__).resolve().parents[2] / "build"
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--build", type=pathlib.Path, default=default_build)
-    parser.add_argument("--only", default="sessions,messages,recipients,dovecot,targets,memory,idle", help="which measurements, separated by commas")
+    parser.add_argument("--only", default="sessions,storm,reload,messages,recipients,dovecot,targets,memory,idle",
+                        help="which measurements, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of operations")
     arguments = parser.parse_args()
 

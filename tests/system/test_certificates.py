@@ -11,6 +11,7 @@ import pytest
 from harness import clients
 from harness.ca import Authority
 from harness.dialogue import tls_context
+from harness.processes import run, tool as program
 from harness.wait import eventually
 
 NAME = "one.example.test"
@@ -102,6 +103,56 @@ def test_the_chain_that_senders_trust_is_served_and_a_missing_intermediate_repor
     server.write()
     assert server.reload()["configuration_taken"]
     assert served(server) == untrusted.fingerprint
+
+
+def test_only_declared_names_are_taken_from_folders(posternd, authority, folder, default_leaf):
+    live = folder / "live"
+    tenant = authority.issue(NAME, "captured.example.test", "*.tenants.example.test")
+    put(live, NAME, tenant)
+    server = posternd(certificates={"directories": [live], "names": "declared"},
+                      domain=[{"name": "example.test", "mx": [NAME, "mx.tenants.example.test"], "backend": "store"}])
+    assert served(server, NAME) == tenant.fingerprint
+    assert served(server, "mx.tenants.example.test") == tenant.fingerprint
+    assert served(server, "captured.example.test") == default_leaf.fingerprint
+    assert served(server, "other.tenants.example.test") == default_leaf.fingerprint
+    server.settings["domain"][0]["mx"].append("captured.example.test")
+    server.write()
+    assert server.reload()["configuration_taken"]
+    assert served(server, "captured.example.test") == tenant.fingerprint
+
+
+def test_what_cannot_be_used_is_named_and_keeps_nothing_else_away(posternd, authority, folder, default_leaf):
+    live, broken = folder / "live", 10_000
+    leaf = authority.issue(NAME)
+    put(live, NAME, leaf)
+    encrypted = authority.issue("encrypted.example.test")
+    put(live, "encrypted.example.test", encrypted)
+    key = live / "encrypted.example.test" / "privkey.pem"
+    locked = run([program("openssl"), "pkcs8", "-topk8", "-in", key, "-passout", "pass:secret", "-out", folder / "locked"])
+    assert locked.returncode == 0, locked.stderr
+    os.rename(folder / "locked", key)
+    os.mkfifo(live / "pipe.pem")
+    (live / "loop").symlink_to("..")
+    (live / "self.pem").symlink_to("self.pem")
+    many = live / "many"
+    many.mkdir()
+    for number in range(broken):
+        (many / f"broken{number}.example.test.crt").write_text("no certificate\n")
+        (many / f"broken{number}.example.test.key").write_text("no key\n")
+    server = posternd(certificates={"directories": [live]})
+    assert served(server) == leaf.fingerprint
+    assert served(server, "encrypted.example.test") == default_leaf.fingerprint
+    failed = {row["source"]: row["reason"] for row in rows(server, "--state", "failed")}
+    assert len(failed) == broken + 3
+    assert "the private key is encrypted: decrypt it with `openssl pkey" in failed[str(key.parent / "fullchain.pem")]
+    assert "is a FIFO" in failed[str(live / "pipe.pem")]
+    assert "its links lead in a circle" in failed[str(live / "self.pem")]
+    assert f"{many / 'broken9999.example.test.crt'}: holds no certificate" in failed[str(many / "broken9999.example.test.crt")]
+    # The log has some of them, and says where the rest is.
+    told = [line for line in server.log() if "holds no certificate" in line.get("message", "")]
+    assert 0 < len(told) <= 50
+    server.wait_for_message("more faults of certificates", "postern certs --state failed")
+    assert len([line for line in server.log() if "more faults of certificates" in line.get("message", "")]) == 1
 
 
 def test_a_dry_run_changes_nothing(posternd, authority, folder):

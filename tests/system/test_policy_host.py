@@ -41,6 +41,20 @@ def test_a_policy_is_served_under_its_own_certificate(policy_host, authority):
     assert record["status"] == 200 and record["target"] == PATH and record["tls"] == "TLSv1.3"
 
 
+@pytest.mark.parametrize("load", ["eager", "lazy"])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_an_rsa_certificate_of_a_folder_serves_the_policy_too(posternd, authority, folder, load, version):
+    authority.issue("mta-sts.one.test", kind="rsa").write_combined(folder / "certs" / "mta-sts.one.test.pem")
+    server = posternd(
+        certificates={"directories": [folder / "certs"], "load": load},
+        listen=[{"address": ["127.0.0.1:<smtp>"], "default_certificate": "default"},
+                {"address": ["127.0.0.1:<https>"], "protocol": "mta-sts", "default_certificate": "default"}],
+        domain=[{"name": "one.test", "mx": ["mx.one.test"], "backend": "store", "mta_sts": {}}])
+    answer = curl(server, f"https://mta-sts.one.test{PATH}", "--cacert", authority.root, "--tlsv" + version, "--tls-max",
+                  version)
+    assert answer.stdout.startswith("HTTP/1.1 200 OK\r\n") and "mx: mx.one.test\r\n" in answer.stdout, answer.stderr
+
+
 def test_several_requests_share_a_connection_and_head_has_no_body(policy_host, authority):
     url = f"https://mta-sts.one.test{PATH}"
     both = curl(policy_host, url, url, "--cacert", authority.root, "-w", "%{num_connects} ")

@@ -151,6 +151,42 @@ def test_a_kubernetes_secret_is_followed_through_its_data_swap(posternd, authori
     assert not server.status()["faults"]
 
 
+def test_no_handshake_fails_while_a_kubernetes_secret_is_swapped(posternd, authority, folder):
+    secret = folder / "tls-secret"
+    leaves = [authority.issue(NAME) for _ in range(3)]
+    kubernetes(secret, "0", leaves[0])
+    server = posternd(certificates={"directories": [secret]}, limits={"connections_per_address": 1000})
+    context = tls_context(authority.root, check=True)
+    over, failures, seen = threading.Event(), [], set()
+
+    def loop():
+        while not over.is_set():
+            try:
+                with server.greeted() as client:
+                    client.starttls(context, NAME)
+                    seen.add(client.served())
+                    client.hello()
+            except Exception as failure:  # noqa: BLE001 (whatever it is, it must not be)
+                failures.append(failure)
+                return
+
+    threads = [threading.Thread(target=loop) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for version in range(1, 13):
+            kubernetes(secret, str(version), leaves[version % 3])
+            if version % 3 == 0:  # the others come as they may, several in a burst
+                wait_until_served(server, leaves[version % 3])
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures[0]
+    assert seen <= {leaf.fingerprint for leaf in leaves} and leaves[0].fingerprint in seen
+    eventually(lambda: not server.status()["faults"], "nothing is wrong in the end")
+
+
 def test_a_postfix_map_is_followed(posternd, authority, folder):
     one, two, new = authority.issue(NAME), authority.issue("two.example.test"), authority.issue(NAME)
     one.write_combined(folder / "map" / "one.pem")

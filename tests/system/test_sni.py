@@ -164,6 +164,41 @@ def test_ecdsa_and_rsa_stand_side_by_side(posternd, authority, both_kinds, argum
     assert seen.verified, seen.output
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_an_ed25519_certificate_is_for_clients_that_know_it(posternd, authority, default_leaf, version):
+    leaf = authority.issue("edwards.example.test", kind="ed25519")
+    server = posternd(leaves=[leaf])
+    seen = clients.openssl(*server.address(), "edwards.example.test", root=authority.root, arguments=[version])
+    assert seen.fingerprint == leaf.fingerprint and seen.verified, seen.output
+    seen = clients.gnutls(*server.address(), "edwards.example.test", root=authority.root)
+    assert seen.fingerprint == leaf.fingerprint and seen.verified, seen.output
+    # Any certificate that the client can use is better than an aborted handshake.
+    seen = clients.openssl(*server.address(), "edwards.example.test", arguments=[version, "-sigalgs", "ECDSA+SHA256"])
+    assert seen.fingerprint == default_leaf.fingerprint, seen.output
+
+
+ALPN = {
+    "smtp": ("smtp", "ALPN protocol: smtp"),
+    "its own among others": ("h2,smtp", "ALPN protocol: smtp"),
+    "one that nobody knows": ("smtp-of-tomorrow", "No ALPN negotiated"),
+}
+
+
+@pytest.mark.parametrize("offer, answer", ALPN.values(), ids=ALPN)
+def test_alpn_is_answered_as_the_protocol_of_the_listener(posternd, offer, answer):
+    server = posternd()
+    seen = clients.openssl(*server.address(), arguments=["-alpn", offer])
+    assert seen.done and answer in seen.output, seen.output
+
+
+def test_alpn_of_other_protocols_only_is_refused(posternd):
+    """A browser that was led here must not get to speak (ALPACA)."""
+    server = posternd()
+    seen = clients.openssl(*server.address(), arguments=["-alpn", "h2,http/1.1"])
+    assert not seen.done and "no application protocol" in seen.output, seen.output
+    assert server.wait_for_record("session", tls="none")["tls_error"]
+
+
 @pytest.fixture(scope="session")
 def both_kinds(authority):
     return {kind: authority.issue("both.example.test", kind=kind) for kind in ("ecdsa", "rsa")}

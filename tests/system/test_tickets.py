@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import clients
+from harness import clients, senders
 from harness.wait import eventually
 
 NAMES = ["one.example.test", "two.example.test"]
@@ -34,6 +34,49 @@ def test_openssl_resumes_and_a_reload_ends_no_ticket(posternd, two, folder, vers
     server.wait_for_record("session", sni=NAMES[0], resumed="yes")
     assert server.reload()["configuration_taken"]
     assert connect(server, folder / "session", version=version).reused
+
+
+# A TLS 1.3 ticket comes with the server's first words, which are the greeting where TLS comes first.
+@pytest.mark.parametrize("version, tls, arguments", [
+    ("1.2", "starttls", ["--starttls-proto=smtp"]), ("1.2", "implicit", []), ("1.3", "implicit", ["--waitresumption"])])
+def test_gnutls_resumes(posternd, authority, two, version, tls, arguments):
+    server = posternd(leaves=two.values(),
+                      listen=[{"address": ["127.0.0.1:<smtp>"], "default_certificate": "default", "tls": tls}])
+    resumed, output = clients.gnutls_resumes(
+        *server.address(), NAMES[0], root=authority.root,
+        arguments=[f"--priority=NORMAL:-VERS-ALL:+VERS-TLS{version}", *arguments])
+    assert resumed, output
+    server.wait_for_record("session", sni=NAMES[0], resumed="yes", tls=f"TLSv{version}")
+
+
+def test_postfix_with_a_session_cache_gets_each_name_its_own_certificate(posternd, authority, scripted, two, folder):
+    """It takes the two names, which are one address, for one server, and offers the session of one to the other."""
+    backend = scripted()
+    server = posternd(backend.target, leaves=two.values(),
+                      domain=[{"name": name, "backend": "store"} for name in NAMES])
+    routes = {name: f"to-{name.split('.')[0]}" for name in NAMES}
+    postfix = senders.Postfix(
+        folder / "postfix", server.address(), folder / "nobody",
+        transports="".join(f"{name} {route}:[{server.address()[0]}]:{server.address()[1]}\n"
+                           for name, route in routes.items()),
+        settings="smtp_tls_session_cache_database = btree:$data_directory/sessions\n"
+                 "smtp_tls_security_level = secure\nsmtp_tls_secure_cert_match = hostname\n"
+                 f"smtp_tls_CAfile = {authority.root}\nsmtp_connection_cache_on_demand = no\nsmtp_tls_loglevel = 2\n",
+        services=[f"{route} unix - - n - - smtp -o smtp_tls_servername={name} -o smtp_tls_secure_cert_match={name}"
+                  for name, route in routes.items()])
+    try:
+        for number, name in enumerate([NAMES[0], NAMES[0], NAMES[1], NAMES[0], NAMES[1]]):
+            postfix.submit("author@elsewhere.test", [f"a{number}@{name}"], b"Subject: session\r\n\r\nx\r\n")
+            eventually(lambda number=number, name=name: backend.taken(f"a{number}@{name}"),
+                       lambda: f"message {number} is taken; Postfix says:\n{postfix.log()}")
+    finally:
+        postfix.stop()
+    sessions = [record for record in server.records("session") if record.get("sni") in NAMES]
+    assert [record["sni"] for record in sessions] == [NAMES[0], NAMES[0], NAMES[1], NAMES[0], NAMES[1]]
+    for record in sessions:
+        assert record["match"] == "exact" and record["certificate"].startswith(record["sni"]), record
+    # The cache is at work, and the first session of the second name is a whole handshake.
+    assert sessions[1]["resumed"] == "yes" and sessions[2]["resumed"] == "no", sessions
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -20,6 +20,7 @@ constexpr const char* usage = R"(Usage: bench-load RUN [--KEY VALUE]...
   sessions   --to HOST:PORT --count N [--concurrency N] [--tls yes] [--names FILE]
   messages   --to HOST:PORT --count N --octets N --recipient ADDRESS [--recipients N] [--concurrency N] [--tls yes]
              [--names FILE]
+  noops      --to HOST:PORT --count N [--concurrency N] [--tls yes] [--names FILE]
   idle       --to HOST:PORT --count N [--tls yes] [--names FILE]
   packets    --to HOST:PORT --count N [--concurrency N]
   responder  --listen HOST:PORT
@@ -58,6 +59,7 @@ int run(std::string_view what, const Values& values) {
   const std::size_t count = number_of(values, "count", 0);
   const std::size_t concurrency = number_of(values, "concurrency", 8);
   if (to && count > 0 && what == "sessions") return bench::run_sessions(target_of(values, *to), count, concurrency);
+  if (to && count > 0 && what == "noops") return bench::run_noops(target_of(values, *to), count, concurrency);
   if (to && count > 0 && what == "idle") return bench::run_idle(target_of(values, *to), count);
   if (to && count > 0 && what == "packets") return bench::run_packets(*to, count, concurrency);
   if (to && count > 0 && what == "messages") {

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "daemon/uv/loop.h"
 #include "tests/bench/load/dialogue.h"
@@ -26,8 +29,8 @@ class Crowd {
     callbacks.on_end = [this](Dialogue& dialogue, const std::string& why) {
       if (!why.empty() && failures_++ < 5) fmt::print(stderr, "a session failed: {}\n", why);
       auto gone = members_.extract(&dialogue);
-      loop_.post([held = std::shared_ptr<Dialogue>(std::move(gone.mapped()))] {});
-      on_gone();
+      loop_.post([held = std::shared_ptr<Dialogue>(std::move(gone.mapped().dialogue))] {});
+      on_gone(uv::monotonic_now() - gone.mapped().begun);
     };
   }
 
@@ -35,25 +38,31 @@ class Crowd {
     Security security{target_.tls, std::nullopt};
     if (!target_.names.empty()) security.name = target_.names[added_ % target_.names.size()];
     ++added_;
+    const Instant begun = uv::monotonic_now();
     auto made = std::make_unique<Dialogue>(loop_, target_.to, std::move(security), callbacks);
     auto* key = made.get();
-    members_.emplace(key, std::move(made));
+    members_.emplace(key, Member{std::move(made), begun});
   }
 
   void quit_all() {
-    for (auto& [dialogue, owned] : members_) dialogue->quit();
+    for (auto& [dialogue, member] : members_) dialogue->quit();
   }
 
   std::size_t added() const { return added_; }
   std::size_t failures() const { return failures_; }
 
   Dialogue::Callbacks callbacks;
-  std::function<void()> on_gone = [] {};
+  std::function<void(Duration lasted)> on_gone = [](Duration) {};
 
  private:
+  struct Member {
+    std::unique_ptr<Dialogue> dialogue;
+    Instant begun{};
+  };
+
   uv::Loop& loop_;
   const Target& target_;
-  std::unordered_map<Dialogue*, std::unique_ptr<Dialogue>> members_;
+  std::unordered_map<Dialogue*, Member> members_;
   std::size_t added_ = 0;
   std::size_t failures_ = 0;
 };
@@ -63,7 +72,7 @@ int report(std::size_t count, std::size_t failures, Duration took) {
   return failures == 0 ? 0 : 1;
 }
 
-/// Of messages that were taken.
+/// Of operations that were completed.
 int report(std::vector<Duration>& latencies, std::size_t failures, Duration took) {
   std::sort(latencies.begin(), latencies.end());
   const auto at = [&latencies](std::size_t percent) {
@@ -98,13 +107,58 @@ int run_sessions(const Target& target, std::size_t count, std::size_t concurrenc
   uv::Loop loop;
   Crowd crowd(loop, target);
   crowd.callbacks.on_ready = [](Dialogue& dialogue) { dialogue.quit(); };
-  crowd.on_gone = [&] {
+  std::vector<Duration> latencies;
+  crowd.on_gone = [&](Duration lasted) {
+    latencies.push_back(lasted);
     if (crowd.added() < count) crowd.add();
   };
   const Instant begin = uv::monotonic_now();
   for (std::size_t n = 0; n < std::min(count, concurrency); ++n) crowd.add();
   loop.run();
-  return report(count, crowd.failures(), uv::monotonic_now() - begin);
+  return report(latencies, crowd.failures(), uv::monotonic_now() - begin);
+}
+
+int run_noops(const Target& target, std::size_t count, std::size_t concurrency) {
+  constexpr auto interval = std::chrono::milliseconds(1);
+  uv::Loop loop;
+  Crowd crowd(loop, target);
+  struct Session {
+    Dialogue* dialogue = nullptr;
+    std::optional<Instant> asked;
+  };
+  std::vector<Session> sessions;
+  std::vector<Duration> latencies;
+  std::size_t turn = 0;
+  // A session that still waits for an answer is passed over: its wait counts once, as long as it is.
+  const auto ask_next = [&] {
+    Session& next = sessions[turn++ % sessions.size()];
+    if (next.asked) return;
+    next.asked = uv::monotonic_now();
+    next.dialogue->send("NOOP\r\n");
+  };
+  uv::Timer ticks(loop, [&] {
+    ask_next();
+    ticks.start_at(loop.now() + interval);
+  });
+  Instant begin{};
+  crowd.callbacks.on_ready = [&](Dialogue& dialogue) {
+    sessions.push_back({&dialogue, std::nullopt});
+    if (sessions.size() < concurrency) return crowd.add();
+    begin = uv::monotonic_now();
+    ticks.start_at(loop.now() + interval);
+  };
+  crowd.callbacks.on_reply = [&](Dialogue& dialogue, int) {
+    auto session = std::find_if(sessions.begin(), sessions.end(),
+                                [&](const Session& one) { return one.dialogue == &dialogue; });
+    if (!session->asked) return;  // that was the answer to QUIT
+    latencies.push_back(uv::monotonic_now() - *std::exchange(session->asked, std::nullopt));
+    if (latencies.size() < count) return;
+    ticks.stop();
+    crowd.quit_all();
+  };
+  crowd.add();
+  loop.run();
+  return report(latencies, crowd.failures(), uv::monotonic_now() - begin);
 }
 
 int run_messages(const Target& target, const Messages& messages) {

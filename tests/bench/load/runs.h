@@ -18,7 +18,8 @@ struct Target {
   std::vector<DnsName> names;                     ///< SNI, in turn
 };
 
-/// `count` whole sessions: connect, EHLO, (STARTTLS, EHLO,) QUIT; `concurrency` of them at a time.
+/// `count` whole sessions: connect, EHLO, (STARTTLS, EHLO,) QUIT; `concurrency` of them at a time. Reports how long one
+/// takes, too: median and 99th percentile.
 int run_sessions(const Target& target, std::size_t count, std::size_t concurrency);
 
 struct Messages {
@@ -32,6 +33,9 @@ struct Messages {
 /// Messages over kept connections, with the next envelope in the packet of the last one's end (RFC 2920). Reports the
 /// time from the end of a message to its reply, too: median and 99th percentile.
 int run_messages(const Target& target, const Messages& messages);
+
+/// `count` NOOPs, one a millisecond, in turn over `concurrency` kept sessions. Reports the time to the reply.
+int run_noops(const Target& target, std::size_t count, std::size_t concurrency);
 
 /// Opens `count` sessions, says "ready" on stdout, and holds them until stdin ends.
 int run_idle(const Target& target, std::size_t count);

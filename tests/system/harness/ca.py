@@ -10,6 +10,7 @@ from .processes import run, tool
 
 _NEW_KEY = {
     "ecdsa": ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "ed25519": ["genpkey", "-algorithm", "ED25519"],
     "rsa": ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
 }
 

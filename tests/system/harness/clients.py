@@ -83,6 +83,14 @@ def gnutls(host, port, name=None, *, root=None, starttls=True, priority=None):
         return Handshake(served, "The certificate is trusted" in output and "Handshake was completed" in output, output)
 
 
+def gnutls_resumes(host, port, name, *, root, arguments):
+    """`gnutls-cli --resume`: two connections, the second with the session of the first. Whether it was resumed."""
+    argv = [tool("gnutls-cli"), "--resume", "--port", port, "--crlf", f"--sni-hostname={name}", f"--x509cafile={root}",
+            f"--verify-hostname={name}"]
+    result = run([*argv, *arguments, host], stdin=b"QUIT\r\n")
+    return "This is a resumed session" in result.stdout, result.stdout + result.stderr
+
+
 def postfix_environment(folder):
     """Postfix's tools read a main.cf before anything else: ours, with nothing in it that concerns this machine."""
     folder = pathlib.Path(folder)

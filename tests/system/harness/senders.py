@@ -20,13 +20,14 @@ UNPACKED = pathlib.Path("/usr/local/lib/postern-tests")
 
 
 class _Sender:
-    """`to` is where posternd listens, `authors` the path of an LMTP socket."""
+    """`to` is where posternd listens, `authors` the path of an LMTP socket; `options` see the server's own class."""
 
-    def __init__(self, folder, to, authors):
+    def __init__(self, folder, to, authors, **options):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o755)
         self._to, self._authors = to, authors
+        self._options = options
         self.process = None
         for _ in range(5):
             self.port = free_port()
@@ -63,7 +64,8 @@ class _Sender:
 
 
 class Postfix(_Sender):
-    """A whole Postfix of our own."""
+    """A whole Postfix of our own. `transports`, `settings`, `services`: more lines of its transport map, main.cf and
+    master.cf."""
 
     def _start(self):
         # Not below two seconds: Postfix leaves a message alone for 300 s when it is due in the moment of its deferral.
@@ -73,7 +75,8 @@ class Postfix(_Sender):
         user = pwd.getpwnam("postfix")
         os.chown(data, user.pw_uid, user.pw_gid)
         (configuration / "transport").write_text(
-            f"example.test smtp:[{self._to[0]}]:{self._to[1]}\nelsewhere.test lmtp:unix:{self._authors}\n")
+            f"example.test smtp:[{self._to[0]}]:{self._to[1]}\nelsewhere.test lmtp:unix:{self._authors}\n"
+            + self._options.get("transports", ""))
         (configuration / "main.cf").write_text(f"""compatibility_level = 3.6
 queue_directory = {queue}
 data_directory = {data}
@@ -94,7 +97,7 @@ smtpd_peername_lookup = no
 queue_run_delay = 2s
 minimal_backoff_time = 2s
 maximal_backoff_time = 2s
-""")
+{self._options.get("settings", "")}""")
         lines = [f"127.0.0.1:{self.port} inet n - n - - smtpd"]
         for name, kind, wakeup, limit, command in [
                 ("pickup", "unix", "60", "1", "pickup"), ("cleanup", "unix", "-", "0", "cleanup"),
@@ -108,6 +111,7 @@ maximal_backoff_time = 2s
                 ("tlsmgr", "unix", "1000", "1", "tlsmgr"), ("postlog", "unix-dgram", "-", "1", "postlogd")]:
             private = "n" if name in ("pickup", "cleanup", "qmgr", "flush", "showq", "postlog") else "y"
             lines.append(f"{name} {kind} {private} - n {wakeup} {limit} {command}")
+        lines += self._options.get("services", [])
         (configuration / "master.cf").write_text("\n".join(lines) + "\n")
         made = run([tool("postfix"), "-c", configuration, "check"], env=environment(MAIL_CONFIG=str(configuration)))
         assert made.returncode == 0, made.stdout + made.stderr
