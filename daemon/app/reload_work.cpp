@@ -35,7 +35,10 @@ void append(std::vector<std::string>& to, const std::vector<std::string>& from) 
   to.insert(to.end(), from.begin(), from.end());
 }
 
-std::string rendered(const certs::Fault& fault) { return fault.source + ": " + fault.text; }
+/// Many a text begins with the file itself, which is named once.
+std::string rendered(const certs::Fault& fault) {
+  return fault.text.starts_with(fault.source + ": ") ? fault.text : fault.source + ": " + fault.text;
+}
 
 /// What differs but takes a restart to change.
 std::vector<std::string> restart_warnings(const config::Config& running, const config::Config& next,

@@ -141,7 +141,9 @@ def test_a_token_is_asked_for(posternd, scripted, folder):
     for wrong in (None, "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper()):
         assert get(admin, "/metrics", token=wrong)[0] == 401, wrong
     assert Metrics(admin, token=TOKEN).value("postern_workers") == 2
-    assert get(admin, "/healthz")[0] == 401
+    assert get(admin, "/")[0] == 401
+    assert get(admin, "/healthz")[0] == 200  # a load balancer has no token
+    eventually(lambda: get(admin, "/readyz?verbose")[0] == 200, "it is ready")
 
 
 @pytest.mark.parametrize("admin, complaint", [
