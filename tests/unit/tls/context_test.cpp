@@ -179,6 +179,25 @@ TEST_CASE("the number of tickets", "[context]") {
   CHECK(usable == (version == TLS1_3_VERSION ? tickets : std::min(tickets, 1u)));
 }
 
+TEST_CASE("the hybrid group comes first where the library has it, and is used", "[context]") {
+  const std::string groups = preferred_groups;
+  const std::string first = groups.substr(0, groups.find(':'));
+  PlainClient client;
+  const bool hybrid_known = SSL_CTX_set1_curves_list(client.context(), "X25519MLKEM768") == 1;
+  ERR_clear_error();
+  CHECK(first == (hybrid_known ? "X25519MLKEM768" : "X25519"));
+
+  REQUIRE(SSL_CTX_set1_curves_list(client.context(), preferred_groups) == 1);
+  converse(client, Listener());
+  CHECK(SSL_get_curve_name(SSL_get_curve_id(client.ssl())) == first);
+
+  // Who does not know it shakes hands all the same.
+  PlainClient older;
+  REQUIRE(SSL_CTX_set1_curves_list(older.context(), "X25519:P-256") == 1);
+  converse(older, Listener());
+  CHECK(SSL_get_curve_name(SSL_get_curve_id(older.ssl())) == std::string("X25519"));
+}
+
 TEST_CASE("ALPN at an SMTP listener", "[context]") {
   const Listener listener;
   struct Case {
