@@ -5,6 +5,8 @@
 #include <string>
 
 #include "daemon/tool/certs.h"
+#include "daemon/tool/check.h"
+#include "daemon/tool/dns.h"
 #include "daemon/tool/output.h"
 #include "daemon/tool/reload.h"
 #include "daemon/tool/sessions.h"
@@ -19,7 +21,7 @@ using namespace postern;
 /// Runs the subcommand that was chosen. CLI11 stores what it parsed through references, so they stand here.
 int run(int argc, char** argv) {
   int exit_code = tool::exit_ok;
-  CLI::App app("Asks and steers a running posternd, and serves the small mail store that comes with it.", "postern");
+  CLI::App app("Asks and steers a running posternd, checks domains and their DNS, and serves the small mail store that comes with it.", "postern");
   app.set_version_flag("--version", "postern " POSTERN_VERSION);
   app.require_subcommand(0, 1);  // none is complained of below: CLI11 would say the same of a misspelt one
   app.footer("Exit codes: 0 all is well, 1 it failed or something has a fault, 2 wrong usage.\nSee postern(1).");
@@ -105,6 +107,57 @@ int run(int argc, char** argv) {
     exit_code = tool::certs(certs_arguments);
   });
 
+  tool::CheckArguments check_arguments;
+  check_arguments.configuration = tool::default_configuration;
+  auto* check = app.add_subcommand("check", "Say what is wrong with domains, policies, MX names and certificates");
+  const auto add_domain_options = [](CLI::App* command, std::string& configuration, std::vector<std::string>& resolvers) {
+    command->add_option("-c,--config", configuration, "The configuration of posternd")
+        ->type_name("FILE")
+        ->capture_default_str();
+    command->add_option("--resolver", resolvers, "Ask this DNS server; can be given more than once")
+        ->type_name("ADDRESS")
+        ->allow_extra_args(false);
+  };
+  add_domain_options(check, check_arguments.configuration, check_arguments.resolvers);
+  check->add_option("domain", check_arguments.domains, "Only these domains")->type_name("DOMAIN");
+  check->add_option("--roots", check_arguments.roots, "Trust anchors of senders; those of the system if not given")
+      ->type_name("FILE");
+  check->add_option("--expires-within", check_arguments.expires_within_days,
+                    "Warn of certificates that end within so many days")
+      ->type_name("DAYS")
+      ->capture_default_str();
+  check->add_flag("--dns", check_arguments.dns, "Also look at what DNS says now");
+  check->add_flag("--json", json, "Print one JSON object instead of text");
+  check->callback([&] {
+    check_arguments.format = format();
+    exit_code = tool::check(check_arguments);
+  });
+
+  tool::DnsArguments dns_arguments;
+  dns_arguments.configuration = tool::default_configuration;
+  auto* dns = app.add_subcommand("dns", "Print the DNS records that domains should have, or compare them with DNS");
+  add_domain_options(dns, dns_arguments.configuration, dns_arguments.resolvers);
+  auto* dns_domains = dns->add_option("domain", dns_arguments.domains, "The domains")->type_name("DOMAIN");
+  bool dns_all = false;
+  dns->add_flag("--all", dns_all, "Every domain of the configuration")->excludes(dns_domains);
+  dns->add_option("--next", dns_arguments.next_keys,
+                  "TLSA records also for this key, which will be served one day: a PEM file with a private key, a public key "
+                  "or a certificate; can be given more than once")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  dns->add_option("--ttl", dns_arguments.ttl_seconds, "Of the records, in seconds")->capture_default_str();
+  dns->add_flag("--check", dns_arguments.check, "Compare with what DNS says now");
+  dns->add_flag("--json", json, "With --check: print one JSON object instead of text");
+  dns->callback([&] {
+    if (dns_arguments.domains.empty() && !dns_all) {
+      tool::complain("dns: name a domain, or say --all");
+      exit_code = tool::exit_usage;
+      return;
+    }
+    dns_arguments.format = format();
+    exit_code = tool::dns(dns_arguments);
+  });
+
   tool::StoreArguments arguments;
   auto* store = app.add_subcommand("store", "Take mail over LMTP and write it to a Maildir for each recipient");
   store->add_option("--listen", arguments.listen, "Where to take mail; can be given more than once")
@@ -126,7 +179,7 @@ int run(int argc, char** argv) {
     return app.exit(end) == 0 ? tool::exit_ok : tool::exit_usage;
   }
   if (app.get_subcommands().empty()) {
-    tool::complain("a command is needed: status, sessions, reload, certs, drain, undrain, log or store; --help says more");
+    tool::complain("a command is needed; --help lists them");
     return tool::exit_usage;
   }
   return exit_code;

@@ -1,11 +1,8 @@
 #include "daemon/app/map_history.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -17,6 +14,7 @@
 #include "base/text.h"
 #include "certs/loader.h"
 #include "certs/pem.h"
+#include "daemon/session/replace_file.h"
 #include "tls/pem.h"
 
 namespace postern::app {
@@ -37,28 +35,6 @@ Result<std::string> read_file(const std::string& path) {
   std::string octets(std::istreambuf_iterator<char>(in), {});
   if (!in && octets.empty()) return fail("{}: cannot be read", path);
   return octets;
-}
-
-/// A new file, renamed over the old one when it is on disk.
-Result<void> write_file(const std::string& path, std::string_view octets) {
-  const std::string next = path + ".new";
-  const int descriptor = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-  if (descriptor < 0) return fail("{}: {}", next, std::generic_category().message(errno));
-  std::string_view rest = octets;
-  while (!rest.empty()) {
-    const auto written = ::write(descriptor, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) break;
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
-  const bool synced = rest.empty() && ::fdatasync(descriptor) == 0;
-  const int error = errno;
-  ::close(descriptor);
-  if (!synced) return fail("{}: {}", next, std::generic_category().message(error));
-  std::error_code renamed;
-  fs::rename(next, path, renamed);
-  if (renamed) return fail("{}: {}", path, renamed.message());
-  return {};
 }
 
 /// Where links lead now: certbot's privkey.pem will lead to another file after the next renewal, and this one stays.
@@ -137,7 +113,7 @@ Result<void> MapHistory::write(certs::VersionFile file) {
   add_link_targets(file);
   const auto octets = certs::encode(file);
   const Kept kept{file.summary.version, file.base == 0, octets.size()};
-  if (auto done = write_file(path_of(kept), octets); !done) return done;
+  if (auto done = session::replace_file(path_of(kept), octets); !done) return done;
   versions_.push_back(kept);
   drop_old();
   return {};
@@ -196,7 +172,7 @@ Result<certs::VersionFile> MapHistory::read(std::uint64_t version) const {
 
 Result<void> MapHistory::pin(std::uint64_t version) {
   const std::string path = fmt::format("{}/{}", folder_, pin_name);
-  if (version != 0) return write_file(path, fmt::format("{}\n", version));
+  if (version != 0) return session::replace_file(path, fmt::format("{}\n", version));
   std::error_code error;
   fs::remove(path, error);
   if (error) return fail("{}: {}", path, error.message());

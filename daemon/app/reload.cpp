@@ -180,6 +180,9 @@ void Reloader::watch() {
 void Reloader::begin_history() {
   submit(
       [this] {
+        if (const auto stored = policy_memory_->commit(); !stored) {
+          journal_.note(observe::Level::Error, stored.error().text + "; a restart will not know of policies that changed");
+        }
         const auto changes = map_->begin_history(uv::wall_time());
         if (!changes) {
           journal_.note(observe::Level::Error, changes.error().text + "; versions of the certificate map are not kept");

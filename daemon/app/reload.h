@@ -22,6 +22,7 @@
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
 #include "daemon/app/user_files.h"
+#include "daemon/session/policy_memory.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/watch.h"
 #include "daemon/uv/work_pool.h"
@@ -116,6 +117,7 @@ class Reloader {
                                                  const std::shared_ptr<const certs::Snapshot>& snapshot);
   void publish_certificates(const std::shared_ptr<const certs::Snapshot>& snapshot);
   void publish(std::shared_ptr<session::TlsGeneration> generation, const std::shared_ptr<const certs::Snapshot>& snapshot);
+  void keep_policies(config::Config& next, std::vector<std::string>& warnings);
   void report(const certs::LoadOutcome& loaded);
   void report(const UserFiles::Outcome& users);
   void look_at_ticket_keys();
@@ -134,6 +136,7 @@ class Reloader {
   config::Config config_;
   std::vector<Endpoint> bound_;
   std::unique_ptr<CertificateMap> map_;
+  std::unique_ptr<session::PolicyMemory> policy_memory_;
   UserFiles user_files_{certs::make_local_file_source()};
   certs::TicketKeeper ticket_keeper_{certs::make_local_file_source(), uv::monotonic_now()};
   std::uint64_t config_generation_ = 0;

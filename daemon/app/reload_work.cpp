@@ -80,12 +80,23 @@ tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
   shared_.credentials.set_capacity(config_.run.certificates.cache);
 
   map_ = std::make_unique<CertificateMap>(config_.start.state_dir);
+  policy_memory_ = std::make_unique<session::PolicyMemory>(config_.start.state_dir);
+  std::vector<std::string> warnings;
+  keep_policies(config_, warnings);
+  for (const std::string& warning : warnings) journal_.note(observe::Level::Warning, warning);
   const MapNews news = map_->start(config_.run.certificates, uv::wall_time());
   look_at_ticket_keys();
   report(news.loaded);
   failure.lines = publish_configuration(config_, pinned_or(news.loaded.snapshot));
   if (!failure.lines.empty()) return tl::unexpected(std::move(failure));
   return config_;
+}
+
+/// What senders may still hold of earlier policies goes on being served.
+void Reloader::keep_policies(config::Config& next, std::vector<std::string>& warnings) {
+  const auto prepared = policy_memory_->prepare(next.run.domains, *next.run.policies, next.run.certificates.declared,
+                                                uv::wall_time());
+  if (!prepared) warnings.push_back(prepared.error().text);
 }
 
 /// A version that was pinned stays over a restart: what it was pinned against is still there.
@@ -249,9 +260,11 @@ control::ReloadReply Reloader::load_everything(Asker asker, const control::Reloa
   }
   if (parsed.config) {
     append(reply.warnings, restart_warnings(config_, *parsed.config, bound_));
+    keep_policies(*parsed.config, reply.warnings);
     take_configuration(*parsed.config, map_->attempt(parsed.config->run.certificates, uv::wall_time()), asker, request,
                        reply);
   }
+  policy_memory_->discard();
   // A broken configuration does not keep renewed certificates from being served.
   if (!reply.configuration_taken && !request.dry_run) load_certificates_only(reply);
   if (!request.dry_run) {
@@ -300,6 +313,7 @@ void Reloader::take_configuration(config::Config& next, CertificateMap::Trial tr
     facts_.pinned_version = 0;
   }
   reply.configuration_taken = true;
+  if (const auto stored = policy_memory_->commit(); !stored) reply.warnings.push_back(stored.error().text);
   config_.run = std::move(next.run);
   journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
   shared_.credentials.set_capacity(config_.run.certificates.cache);

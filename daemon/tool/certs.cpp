@@ -8,10 +8,9 @@
 #include <variant>
 
 #include "base/text.h"
-#include "certs/loader.h"
-#include "config/from_toml.h"
 #include "daemon/session/certificate_report.h"
 #include "daemon/session/control_client.h"
+#include "daemon/tool/configured.h"
 #include "daemon/uv/loop.h"
 
 namespace postern::tool {
@@ -27,29 +26,19 @@ using Ask = std::function<Result<control::Reply>(const control::Request&)>;
 
 class OwnMap {
  public:
-  Result<void> read(const std::string& path) {
-    auto parsed = config::from_toml(path, config::process_environment());
-    std::string errors;
-    for (const auto& diagnostic : parsed.diagnostics) {
-      if (diagnostic.severity == config::Diagnostic::Severity::Error) errors += (errors.empty() ? "" : "\n") + diagnostic.rendered();
-    }
-    if (!parsed.config) return fail("{}", errors);
-    run_ = std::move(parsed.config->run);
-    map_ = loader_.load(run_.certificates, uv::wall_time()).snapshot;
-    return {};
-  }
+  explicit OwnMap(std::unique_ptr<Configured> configured) : own_(std::move(configured)) {}
 
   Result<control::Reply> answer(const control::Request& request) const {
     if (const auto* list = std::get_if<control::CertificatesRequest>(&request)) {
-      return session::list_certificates(loader_, *map_, *list, uv::wall_time());
+      return session::list_certificates(own_->loader, *own_->map, *list, uv::wall_time());
     }
-    auto reply = session::explain_name(loader_, *map_, std::get<control::ExplainRequest>(request), uv::wall_time());
+    auto reply = session::explain_name(own_->loader, *own_->map, std::get<control::ExplainRequest>(request), uv::wall_time());
     if (auto* explained = std::get_if<control::ExplainReply>(&reply)) {
-      for (const auto& listener : run_.listeners) {
+      for (const auto& listener : own_->config.run.listeners) {
         if (listener.tls == config::ListenerTls::None) continue;
         for (const auto& address : listener.addresses) {
           explained->defaults.push_back(
-              session::default_certificate(address.text(), listener.default_certificate, *map_));
+              session::default_certificate(address.text(), listener.default_certificate, *own_->map));
         }
       }
     }
@@ -57,9 +46,7 @@ class OwnMap {
   }
 
  private:
-  config::RunConfig run_;
-  certs::Loader loader_{certs::make_local_file_source()};
-  std::shared_ptr<const certs::Snapshot> map_;
+  std::unique_ptr<Configured> own_;
 };
 
 /// The reply if it is of this kind; else says what came instead.
@@ -163,13 +150,15 @@ int certs(const CertsArguments& arguments) {
   Ask ask = [&](const control::Request& request) {
     return session::ask_control(arguments.control, request, answer_within);
   };
-  OwnMap own;
   if (!arguments.configuration.empty()) {
-    if (auto read = own.read(arguments.configuration); !read) {
+    auto read = read_configuration(arguments.configuration, Reading::AsConfigured);
+    if (!read) {
       complain(read.error().text);
       return exit_failure;
     }
-    ask = [&own](const control::Request& request) { return own.answer(request); };
+    ask = [own = std::make_shared<OwnMap>(std::move(*read))](const control::Request& request) {
+      return own->answer(request);
+    };
   }
   const auto show = [&](const control::Reply& reply, const std::string& text) {
     print(arguments.format == Format::Json ? control::to_json(reply) : text);

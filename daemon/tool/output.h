@@ -17,6 +17,8 @@ namespace postern::tool {
 
 enum class Format { Text, Json };
 
+constexpr const char* default_configuration = "/etc/postern/posternd.toml";
+
 constexpr int exit_ok = 0;
 constexpr int exit_failure = 1;  ///< it could not be done, or something has a fault
 constexpr int exit_usage = 2;    ///< the command line is wrong

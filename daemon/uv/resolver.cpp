@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <random>
 #include <utility>
 
 #include "daemon/uv/handle.h"
@@ -17,6 +18,9 @@ namespace postern::uv {
 
 namespace {
 
+constexpr int class_in = 1;
+constexpr int edns_octets = 1232;       // fits into one packet wherever IPv6 goes
+constexpr unsigned char ad_bit = 0x20;  // in a question: tell me whether you have checked (RFC 6840 section 5.7)
 constexpr auto localhost_ttl = std::chrono::hours(1);  // it never changes
 
 bool is_localhost(const DnsName& name) { return name.text() == "localhost" || name.text().ends_with(".localhost"); }
@@ -162,8 +166,10 @@ struct Resolver::State : std::enable_shared_from_this<State> {
                                         (readable != 0 ? UV_READABLE : 0) | (writable != 0 ? UV_WRITABLE : 0));
     };
     wanted.sock_state_cb_data = this;
+    // Else a SERVFAIL would be told as if nobody could be reached.
+    if (options.failures == Options::Failures::Told) wanted.flags = ARES_FLAG_NOCHECKRESP;
     initialised = ares_init_options(&channel, &wanted,
-                                    ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
+                                    ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
     if (initialised == ARES_SUCCESS) set_servers(channel, options.servers);
   }
 
@@ -229,6 +235,36 @@ struct Resolver::State : std::enable_shared_from_this<State> {
           if (!state.closing) state.finish(std::move(query->done), to_names(status, answer, length));
         },
         new Asked{*this, std::move(done)});
+    wait_for_timeout();
+  }
+
+  void query(const std::string& name, std::uint16_t type, std::function<void(Result<std::string>)> done) {
+    const auto failed = [&](int status) { finish(std::move(done), Result<std::string>(fail("{}", why(status)))); };
+    if (initialised != ARES_SUCCESS) return failed(initialised);
+    unsigned char* message = nullptr;
+    int octets = 0;
+    const auto id = static_cast<unsigned short>(std::random_device{}());
+    const int made = ares_create_query(name.c_str(), class_in, type, id, 1, &message, &octets, edns_octets);
+    if (made != ARES_SUCCESS) return failed(made);
+    message[3] |= ad_bit;
+    struct Asked {
+      State& state;
+      std::function<void(Result<std::string>)> done;
+    };
+    ares_send(
+        channel, message, octets,
+        [](void* argument, int status, int, unsigned char* answer, int size) {
+          const std::unique_ptr<Asked> query(static_cast<Asked*>(argument));
+          if (query->state.closing) return;
+          // Some failures come with the server's own words.
+          const bool answered = answer != nullptr && size > 0;
+          query->state.finish(std::move(query->done),
+                              answered ? Result<std::string>(std::string(reinterpret_cast<const char*>(answer),
+                                                                         static_cast<std::size_t>(size)))
+                                       : Result<std::string>(fail("{}", why(status))));
+        },
+        new Asked{*this, std::move(done)});
+    ares_free_string(message);
     wait_for_timeout();
   }
 
@@ -304,6 +340,10 @@ void Resolver::names(const IpAddress& address, std::function<void(tl::expected<s
 void Resolver::confirm(const DnsName& name, const IpAddress& address,
                        std::function<void(tl::expected<Duration, NoName>)> done) {
   state_->ask(name, address, std::move(done));
+}
+
+void Resolver::query(const std::string& name, std::uint16_t type, std::function<void(Result<std::string>)> done) {
+  state_->query(name, type, std::move(done));
 }
 
 }  // namespace postern::uv

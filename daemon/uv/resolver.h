@@ -1,6 +1,7 @@
 // DNS through c-ares on a loop: never getaddrinfo on a running server.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,6 +30,11 @@ class Resolver {
       Dns,           ///< only DNS, and names as they are: nothing is read from the disk
     };
     Sources sources = Sources::HostsThenDns;
+    enum class Failures {
+      Hidden,  ///< a server that says that it failed is not heard: the next one is asked
+      Told,    ///< its answer is the answer
+    };
+    Failures failures = Failures::Hidden;
   };
   Resolver(Loop& loop, Options options);
   /// Open queries are dropped without their callbacks. May be called in a callback.
@@ -50,6 +56,10 @@ class Resolver {
 
   /// Whether a name has this address: for how long that may be remembered (its TTL), or why not.
   void confirm(const DnsName& name, const IpAddress& address, std::function<void(tl::expected<Duration, NoName>)> done);
+
+  /// Any question (class IN) about an absolute name: the DNS message of the answer as it is, asked with EDNS and the AD bit,
+  /// over TCP where it is too long for UDP. See dns::read_answer().
+  void query(const std::string& name, std::uint16_t type, std::function<void(Result<std::string>)> done);
 
  private:
   struct State;

@@ -96,6 +96,12 @@ struct ConnectionLimits {
   std::size_t connections_per_network = 500;  ///< a /24, or a /64 of IPv6
 };
 
+/// `[dns]`: what `postern dns` prints beside the domains' own.
+struct PublishedAddresses {
+  std::vector<IpAddress> addresses;     ///< of the policy host; empty: those that its listeners are bound to
+  std::optional<DnsName> policy_host;   ///< instead: the canonical name of every mta-sts.DOMAIN
+};
+
 /// Replaced by a reload. (The set of listening addresses is in `listeners` but needs a restart to change.)
 struct RunConfig {
   std::string hostname;
@@ -123,6 +129,7 @@ struct RunConfig {
   std::vector<delivery::DomainSettings> domains;
   std::shared_ptr<mtasts::PolicyTable> policies = std::make_shared<mtasts::PolicyTable>();
   std::vector<delivery::SniRoute> routes;
+  PublishedAddresses published;
   std::optional<smtp::Mailbox> postmaster;
 };
 

@@ -91,6 +91,9 @@ const std::vector<Key>& keys() {
       {"score.retention", "duration", "\"7d\"", Reload, "how long they are kept"},
       {"score.senders", "integer", "5000", Reload, "senders, and domains, that are counted apart"},
 
+      {"dns.addresses", "IP addresses", "those of the policy host's listeners", Reload, "what mta-sts.DOMAIN is to have"},
+      {"dns.policy_host", "host name", "none", Reload, "mta-sts.DOMAIN is to be a CNAME of it"},
+
       {"log.level", "choice", "\"info\"", Reload, "error, warning, info or debug"},
       {"log.format", "choice", "\"text\"", Reload, "text or json"},
 
@@ -146,6 +149,7 @@ const std::vector<Key>& keys() {
       {"domain.mta_sts.mode", "choice", "\"testing\"", Reload, "enforce, testing or none"},
       {"domain.mta_sts.max_age", "duration", "\"7d\"", Reload, "how long senders keep the policy"},
       {"domain.mta_sts.mx", "names", "domain.mx", Reload, "the mx lines of the policy, where they differ"},
+      {"domain.tlsrpt", "addresses", "none", Reload, "who gets the reports of senders (TLSRPT)"},
       {"domain.relay_everything", "boolean", "false", Reload, "confirms name = \"*\""},
   };
   return all;

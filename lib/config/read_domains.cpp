@@ -21,7 +21,8 @@ class DomainReader {
       : environment_(environment), backends_(backends), diagnostics_(diagnostics), run_(run) {}
 
   void read(const Section& section) {
-    const Common common{read_backend_name(section, backends_), section.texts("mx"), read_policy(section)};
+    const Common common{read_backend_name(section, backends_), section.texts("mx"), read_policy(section),
+                        read_report_addresses(section)};
     if (!is_null_mx(common.mx)) {
       section.require("backend", "the name of the [[backend]] that takes the mail of this domain");
     }
@@ -55,8 +56,31 @@ class DomainReader {
     std::string backend;
     std::vector<Text> mx;
     std::optional<PolicyTemplate> policy;
+    std::shared_ptr<const std::string> tlsrpt;
   };
 
+  /// RFC 8460 section 3: mailto: and https: URIs; a mail address alone will do. In one of them `,`, `;` and `!` must be
+  /// percent-encoded.
+  static std::shared_ptr<const std::string> read_report_addresses(const Section& section) {
+    std::string uris;
+    for (const Text& text : section.texts("tlsrpt")) {
+      const bool is_uri = text.value.starts_with("mailto:") || text.value.starts_with("https://");
+      const std::string uri = is_uri ? text.value : "mailto:" + text.value;
+      const bool clean = std::all_of(uri.begin(), uri.end(), [](char c) {
+        return c > ' ' && c < 0x7f && std::string_view(",;!\"\\").find(c) == std::string_view::npos;
+      });
+      const auto address = std::string_view(uri).substr(uri.find(':') + 1);
+      const bool good = uri.starts_with("mailto:") ? smtp::parse_mailbox(address).has_value() : address.size() > 2;
+      if (!clean || !good) {
+        section.error(text.place, "tlsrpt",
+                      fmt::format("expected a mail address, or a mailto: or https: URI without , ; and !, found \"{}\"",
+                                  escaped(text.value, 80)));
+        continue;
+      }
+      uris += (uris.empty() ? "" : ",") + uri;
+    }
+    return uris.empty() ? nullptr : std::make_shared<const std::string>(std::move(uris));
+  }
 
   static std::optional<PolicyTemplate> read_policy(const Section& section) {
     const auto mta_sts = section.table("mta_sts");
@@ -112,6 +136,7 @@ class DomainReader {
     if (!taken_.claim(section, "name", name.place, name.value)) return;
     delivery::DomainSettings domain;
     domain.backend = common.backend;
+    domain.tlsrpt = common.tlsrpt;
     read_mx(section, common.mx, nullptr, domain);
     run_.domains.push_back(std::move(domain));
   }
@@ -188,6 +213,26 @@ class DomainReader {
   UniqueNames taken_{"domain"};
 };
 
+void read_published_addresses(const Section& root, RunConfig& run) {
+  const auto section = root.table("dns");
+  if (!section) return;
+  for (const Text& text : section->texts("addresses")) {
+    if (const auto address = IpAddress::parse(text.value)) {
+      run.published.addresses.push_back(*address);
+    } else {
+      section->error(text.place, "addresses",
+                     fmt::format("expected IP addresses such as \"192.0.2.1\", found \"{}\"", escaped(text.value, 80)));
+    }
+  }
+  if (const auto text = section->text("policy_host")) {
+    run.published.policy_host = DnsName::from_utf8(text->value);
+    if (!run.published.policy_host) {
+      section->error(text->place, "policy_host",
+                     fmt::format("expected a host name such as \"sts.example.net\", found \"{}\"", escaped(text->value, 80)));
+    }
+  }
+}
+
 void warn_of_unserved_postmaster(const Section& root, const RunConfig& run) {
   if (!run.postmaster || run.domains.empty()) return;
   const auto domain = run.postmaster->domain_name();
@@ -204,6 +249,7 @@ void warn_of_unserved_postmaster(const Section& root, const RunConfig& run) {
 
 void read_domains(const Section& root, const Environment& environment, const UniqueNames& backends,
                   Diagnostics& diagnostics, RunConfig& run) {
+  read_published_addresses(root, run);
   DomainReader reader(environment, backends, diagnostics, run);
   for (const Section& section : root.tables("domain")) reader.read(section);
   auto& declared = run.certificates.declared;

@@ -49,7 +49,7 @@ void refuse_pass_through_keys(const Section& section);
 /// `[[route]]`, and whether listeners, routes and domains name backends that go together; after all these were read.
 void read_routes(const Section& root, const UniqueNames& backends, RunConfig& run);
 
-/// `[[domain]]` and their files; after read_certificates, since their MX names are declared to the certificate map.
+/// `[[domain]]` and their files, and `[dns]`; after read_certificates, since their MX names are declared to the certificate map.
 void read_domains(const Section& root, const Environment& environment, const UniqueNames& backends,
                   Diagnostics& diagnostics, RunConfig& run);
 

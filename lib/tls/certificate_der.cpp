@@ -7,7 +7,7 @@ std::string_view bytes_of(const CBS& cbs) { return {reinterpret_cast<const char*
 }  // namespace
 
 std::optional<CertificateParts> parts_of(const CRYPTO_BUFFER* certificate) {
-  CBS der, outer, tbs, serial, issuer, subject, key_info, key;
+  CBS der, outer, tbs, serial, issuer, subject, whole_key_info, key_info, key;
   std::uint8_t unused_bits = 0;
   CRYPTO_BUFFER_init_CBS(certificate, &der);
   if (!CBS_get_asn1(&der, &outer, CBS_ASN1_SEQUENCE) || CBS_len(&der) != 0 ||
@@ -18,12 +18,17 @@ std::optional<CertificateParts> parts_of(const CRYPTO_BUFFER* certificate) {
       !CBS_get_asn1_element(&tbs, &issuer, CBS_ASN1_SEQUENCE) ||
       !CBS_get_asn1(&tbs, nullptr, CBS_ASN1_SEQUENCE) ||           // validity
       !CBS_get_asn1_element(&tbs, &subject, CBS_ASN1_SEQUENCE) ||
-      !CBS_get_asn1(&tbs, &key_info, CBS_ASN1_SEQUENCE) ||
+      !CBS_get_asn1_element(&tbs, &whole_key_info, CBS_ASN1_SEQUENCE)) {
+    return std::nullopt;
+  }
+  CBS rest = whole_key_info;
+  if (!CBS_get_asn1(&rest, &key_info, CBS_ASN1_SEQUENCE) ||
       !CBS_get_asn1(&key_info, nullptr, CBS_ASN1_SEQUENCE) ||      // algorithm
       !CBS_get_asn1(&key_info, &key, CBS_ASN1_BITSTRING) || !CBS_get_u8(&key, &unused_bits)) {
     return std::nullopt;
   }
-  return CertificateParts{bytes_of(serial), bytes_of(issuer), bytes_of(subject), bytes_of(key)};
+  return CertificateParts{bytes_of(serial), bytes_of(issuer), bytes_of(subject), bytes_of(whole_key_info),
+                          bytes_of(key)};
 }
 
 }  // namespace postern::tls

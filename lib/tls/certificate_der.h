@@ -13,6 +13,7 @@ struct CertificateParts {
   std::string_view serial;      ///< contents of the INTEGER
   std::string_view issuer;      ///< distinguished name, with its header
   std::string_view subject;
+  std::string_view key_info;    ///< subjectPublicKeyInfo, with its header
   std::string_view public_key;  ///< contents of subjectPublicKey, without the count of unused bits
 };
 

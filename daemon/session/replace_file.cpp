@@ -1,0 +1,33 @@
+#include "daemon/session/replace_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+namespace postern::session {
+
+Result<void> replace_file(const std::string& path, std::string_view octets) {
+  const std::string next = path + ".new";
+  const int descriptor = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+  if (descriptor < 0) return fail("{}: {}", next, std::generic_category().message(errno));
+  std::string_view rest = octets;
+  while (!rest.empty()) {
+    const auto written = ::write(descriptor, rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) break;
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+  const bool synced = rest.empty() && ::fdatasync(descriptor) == 0;
+  const int error = errno;
+  ::close(descriptor);
+  if (!synced) return fail("{}: {}", next, std::generic_category().message(error));
+  std::error_code renamed;
+  std::filesystem::rename(next, path, renamed);
+  if (renamed) return fail("{}: {}", path, renamed.message());
+  return {};
+}
+
+}  // namespace postern::session
