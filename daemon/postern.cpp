@@ -13,6 +13,7 @@
 #include "daemon/tool/status.h"
 #include "daemon/tool/steer.h"
 #include "daemon/tool/store.h"
+#include "daemon/tool/tlsrpt.h"
 
 namespace {
 
@@ -156,6 +157,26 @@ int run(int argc, char** argv) {
     }
     dns_arguments.format = format();
     exit_code = tool::dns(dns_arguments);
+  });
+
+  tool::TlsrptArguments tlsrpt_arguments;
+  auto* tlsrpt = app.add_subcommand("tlsrpt", "Show the reports that senders make about our TLS (RFC 8460)");
+  tlsrpt->add_option("file", tlsrpt_arguments.files,
+                     "Reports: JSON, compressed by gzip or not, or the mail that brought it; -: standard input")
+      ->type_name("FILE");
+  tlsrpt->add_option("--maildir", tlsrpt_arguments.maildirs, "All reports in a Maildir; can be given more than once")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+  tlsrpt->add_option("--domain", tlsrpt_arguments.domain, "Only what concerns this domain")->type_name("DOMAIN");
+  tlsrpt->add_flag("--json", json, "Print one JSON object instead of text");
+  tlsrpt->callback([&] {
+    if (tlsrpt_arguments.files.empty() && tlsrpt_arguments.maildirs.empty()) {
+      tool::complain("tlsrpt: name a file, or a Maildir with --maildir");
+      exit_code = tool::exit_usage;
+      return;
+    }
+    tlsrpt_arguments.format = format();
+    exit_code = tool::tlsrpt(tlsrpt_arguments);
   });
 
   tool::StoreArguments arguments;

@@ -1,0 +1,106 @@
+"""A name server (BIND) with the zones of a test, on a loopback port; signed zones and a resolver that validates them."""
+
+import functools
+import pathlib
+
+from .ports import free_port
+from .processes import Process, run, tool
+from .wait import eventually
+
+_OPTIONS = """options {{
+  directory "{folder}";
+  listen-on port {port} {{ 127.0.0.1; }};
+  listen-on-v6 {{ none; }};
+  pid-file none;
+  session-keyfile none;
+  {more}
+}};
+controls {{ }};
+"""
+
+
+def dig(port, name, kind, *options):
+    """What a server says: the data of the records, one line each."""
+    result = run([tool("dig"), "+short", "+norec", *options, "-p", port, "@127.0.0.1", name, kind])
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout.splitlines()
+
+
+def check_zone(origin, path):
+    """named-checkzone's judgement; the zone as BIND understands it."""
+    result = run([tool("named-checkzone"), "-D", "-i", "none", "-k", "fail", origin, path])
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+class _Named:
+    def __init__(self, folder, options, statements):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        path = self.folder / "named.conf"
+        path.write_text(_OPTIONS.format(folder=self.folder, port=self.port, more=options) + statements)
+        self._process = Process([tool("named"), "-g", "-n", "1", "-c", path], name="named", folder=self.folder)
+        try:
+            self._process.wait_for_stderr("running")
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self):
+        self._process.kill()
+
+
+class NameServer(_Named):
+    """Authoritative for `zones`, {origin: records as text}. Origins in `signed` are signed; `anchors` are their keys."""
+
+    def __init__(self, folder, zones, signed=()):
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._zones, self._signed, self.anchors = {}, set(signed), {}
+        self._folder = folder
+        statements = ""
+        for origin, records in zones.items():
+            self._write(origin, records, 1)
+            file = self._path(origin)
+            statements += f'zone "{origin}" {{ type primary; file "{file}"; notify no; }};\n'
+        super().__init__(folder, "recursion no; dnssec-validation no;", statements)
+
+    def _path(self, origin):
+        return self._folder / (f"{origin}.zone.signed" if origin in self._signed else f"{origin}.zone")
+
+    def _write(self, origin, records, serial):
+        path = self._folder / f"{origin}.zone"
+        path.write_text(f"$ORIGIN {origin}.\n$TTL 60\n@ IN SOA ns.invalid. root.invalid. {serial} 60 60 6000 60\n"
+                        f"@ IN NS ns.invalid.\n{records}\n")
+        if origin not in self._signed:
+            return
+        if origin not in self.anchors:
+            keygen = run([tool("dnssec-keygen"), "-q", "-K", self._folder, "-a", "ECDSAP256SHA256", "-f", "KSK", origin])
+            assert keygen.returncode == 0, keygen.stderr
+            key = (self._folder / f"{keygen.stdout.strip()}.key").read_text().splitlines()[-1].split()
+            self.anchors[origin] = " ".join(key[-4:-1] if len(key) > 7 else key[3:6]), key[-1]
+        sign = run([tool("dnssec-signzone"), "-q", "-z", "-S", "-K", self._folder, "-d", self._folder, "-o", origin,
+                    "-f", path.with_suffix(".zone.signed"), path])
+        assert sign.returncode == 0, sign.stderr
+
+
+class Resolver(_Named):
+    """Asks a NameServer about its zones, and validates those that are signed."""
+
+    def __init__(self, folder, server, origins):
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        statements = "".join(f'zone "{origin}" {{ type forward; forward only; forwarders {{ 127.0.0.1 port {server.port}; }}; }};\n'
+                             for origin in origins)
+        anchors = "".join(f'{origin}. static-key {flags} "{key}"; ' for origin, (flags, key) in server.anchors.items())
+        if anchors:
+            statements += f"trust-anchors {{ {anchors} }};\n"
+        super().__init__(folder, "recursion yes; dnssec-validation yes;", statements)
+        eventually(functools.partial(self._answers, origins[0]), lambda: "the resolver answers")
+
+    def _answers(self, origin):
+        return bool(dig(self.port, origin, "SOA", "+rec"))
