@@ -8,6 +8,7 @@
 #include "daemon/tool/check.h"
 #include "daemon/tool/dns.h"
 #include "daemon/tool/output.h"
+#include "daemon/tool/probe.h"
 #include "daemon/tool/reload.h"
 #include "daemon/tool/sessions.h"
 #include "daemon/tool/status.h"
@@ -157,6 +158,28 @@ int run(int argc, char** argv) {
     }
     dns_arguments.format = format();
     exit_code = tool::dns(dns_arguments);
+  });
+
+  tool::ProbeArguments probe_arguments;
+  auto* probe = app.add_subcommand("probe", "Do what a strict sender does, step by step, and say what senders would do");
+  probe->add_option("target", probe_arguments.target, "A domain, or one host")->type_name("DOMAIN|HOST:PORT")->required();
+  probe->add_option("--resolver", probe_arguments.resolvers, "Ask this DNS server; can be given more than once")
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false);
+  probe->add_option("--roots", probe_arguments.roots, "Trust anchors; those of the system if not given")->type_name("FILE");
+  probe->add_option("--connect", probe_arguments.connect, "Find every host at this address, whatever DNS says")
+      ->type_name("ADDRESS");
+  probe->add_option("--port", probe_arguments.port, "Of MX hosts")->capture_default_str();
+  probe->add_option("--https-port", probe_arguments.https_port, "Of the policy host")->capture_default_str();
+  probe->add_option("--timeout", probe_arguments.seconds, "For each connection, in seconds")
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
+  probe->add_option("--hostname", probe_arguments.hostname, "What EHLO says; this machine's name if not given")
+      ->type_name("NAME");
+  probe->add_flag("--json", json, "Print one JSON object instead of text");
+  probe->callback([&] {
+    probe_arguments.format = format();
+    exit_code = tool::probe(probe_arguments);
   });
 
   tool::TlsrptArguments tlsrpt_arguments;

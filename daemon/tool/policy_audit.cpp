@@ -8,11 +8,11 @@
 #include <unordered_set>
 #include <utility>
 
+#include "certs/anchors.h"
 #include "daemon/session/policy_memory.h"
 #include "daemon/uv/loop.h"
 #include "mtasts/audit.h"
 #include "mtasts/tlsa.h"
-#include "tls/peer_check.h"
 
 namespace postern::tool {
 
@@ -21,33 +21,14 @@ namespace {
 constexpr std::size_t shown_of_a_code_max = 20;
 constexpr std::size_t domains_at_a_time = 256;
 constexpr std::size_t mx_names_remembered_max = 1'000'000;
-constexpr std::size_t roots_octets_max = 4 * 1024 * 1024;
 
-struct Roots {
-  std::string path;
-  bssl::UniquePtr<X509_STORE> store;
-};
-
-Result<std::shared_ptr<const Roots>> read_roots(const std::string& configured) {
+Result<std::shared_ptr<const certs::Anchors>> read_anchors(const std::string& path) {
   const auto files = certs::make_local_file_source();
-  std::string path = configured;
-  for (const char* known : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}) {
-    if (path.empty() && files->exists(known)) path = known;
-  }
-  if (path.empty()) return fail("this system has no file of trust anchors: name one with --roots");
-  const auto contents = files->read(path, roots_octets_max);
-  if (!contents) return fail_with(contents.error());
-  auto store = tls::make_trust_store(contents->bytes);
-  if (!store) return fail("{}: {}", path, store.error().text);
-  return std::make_shared<const Roots>(Roots{path, std::move(*store)});
-}
-
-bool leads_to(const Roots& roots, const tls::Credential& credential) {
-  const bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> chain(sk_CRYPTO_BUFFER_new_null());
-  for (const auto& certificate : credential.chain) {
-    if (!bssl::PushToStack(chain.get(), bssl::UpRef(certificate))) return false;
-  }
-  return !tls::check_peer(*roots.store, chain.get(), std::nullopt);
+  certs::AnchorFile file;
+  file.look(*files, path);
+  if (file.fault()) return fail("{}: {}", file.fault()->source, file.fault()->text);
+  if (!file.current()) return fail("this system has no file of trust anchors: name one with --roots");
+  return file.current();
 }
 
 void add_file_faults(const Configured& configured, mtasts::Findings& findings) {
@@ -204,14 +185,16 @@ std::vector<IpAddress> policy_host_addresses(const Configured& configured) {
 
 Result<void> audit_configuration(const Configured& configured, const std::vector<const delivery::DomainSettings*>& domains,
                                  const AuditRequest& request, mtasts::Findings& findings) {
-  const auto roots = read_roots(request.roots);
-  if (!roots) return fail_with(roots.error());
   const auto& run = configured.config.run;
+  const auto anchors = read_anchors(request.roots.empty() ? run.certificates.roots : request.roots);
+  if (!anchors) return fail_with(anchors.error());
   mtasts::AuditOptions options;
   options.now = uv::wall_time();
   options.expires_within = std::chrono::days(std::min<std::uint64_t>(request.expires_within_days, 100'000));
-  options.trusted = [&](const tls::Credential& credential) { return leads_to(**roots, credential); };
-  options.roots = (*roots)->path;
+  options.trusted = [anchors = *anchors, now = options.now](const tls::Credential& credential) {
+    return anchors->vouch_for(credential, now);
+  };
+  options.roots = (*anchors)->source();
   options.mail_defaults = default_entries(configured, config::ListenerProtocol::Smtp);
   options.policy_defaults = default_entries(configured, config::ListenerProtocol::MtaSts);
   mtasts::Audit audit(*configured.map, std::move(options), findings);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "base/dns_name.h"
 #include "base/text.h"
 
 namespace postern::tool {

@@ -46,7 +46,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
        {"daemon/session", "daemon/storage", "daemon/uv", "lib/config", "lib/certs", "lib/tls", "lib/control", "lib/delivery", "lib/http", "lib/observe", "lib/report", "lib/smtp", "lib/base"}},
       {"daemon/tool",
        {"daemon/session", "daemon/uv", "lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/config", "lib/control",
-        "lib/dns", "lib/mtasts", "lib/observe", "lib/report", "lib/base"}},
+        "lib/dns", "lib/http", "lib/mtasts", "lib/observe", "lib/report", "lib/base"}},
       {"daemon/posternd.cpp", {"daemon/app"}},
       {"daemon/postern.cpp", {"daemon/tool"}},
   };
@@ -66,7 +66,7 @@ const std::vector<Reserved>& reserved() {
       {"libuv", std::regex(R"(#\s*include\s*[<"]uv[./])"), "", "daemon/uv/"},
       {"SQLite", std::regex(R"(#\s*include\s*[<"]sqlite3)"), "", "daemon/storage/"},
       {"c-ares", std::regex(R"(#\s*include\s*[<"]ares)"), "", "daemon/uv/"},
-      {"http_parser", std::regex(R"(#\s*include\s*[<"]http_parser)"), "", "lib/http/server_core.cpp"},
+      {"http_parser", std::regex(R"(#\s*include\s*[<"]http_parser)"), "", "lib/http/"},
       {"toml++", std::regex(R"(#\s*include\s*[<"]toml)"), "", "lib/config/toml_parse.cpp"},
       {"BoringSSL's headers", std::regex(R"(#\s*include\s*[<"]openssl/)"), "", "lib/tls/compat.h"},
       {"versions of BoringSSL", std::regex(R"(#\s*(if|elif|ifdef|ifndef)\b.*(OPENSSL_|BORINGSSL_|SSL_|TLSEXT_))"), "",

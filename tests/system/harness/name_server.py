@@ -41,7 +41,7 @@ class _Named:
         path.write_text(_OPTIONS.format(folder=self.folder, port=self.port, more=options) + statements)
         self._process = Process([tool("named"), "-g", "-n", "1", "-c", path], name="named", folder=self.folder)
         try:
-            self._process.wait_for_stderr("running")
+            self._process.wait_for_stderr("all zones loaded")
         except BaseException:
             self.stop()
             raise
@@ -81,8 +81,9 @@ class NameServer(_Named):
         if origin not in self.anchors:
             keygen = run([tool("dnssec-keygen"), "-q", "-K", self._folder, "-a", "ECDSAP256SHA256", "-f", "KSK", origin])
             assert keygen.returncode == 0, keygen.stderr
-            key = (self._folder / f"{keygen.stdout.strip()}.key").read_text().splitlines()[-1].split()
-            self.anchors[origin] = " ".join(key[-4:-1] if len(key) > 7 else key[3:6]), key[-1]
+            words = (self._folder / f"{keygen.stdout.strip()}.key").read_text().splitlines()[-1].split()
+            data = words[words.index("DNSKEY") + 1:]
+            self.anchors[origin] = " ".join(data[:3]), "".join(data[3:])
         sign = run([tool("dnssec-signzone"), "-q", "-z", "-S", "-K", self._folder, "-d", self._folder, "-o", origin,
                     "-f", path.with_suffix(".zone.signed"), path])
         assert sign.returncode == 0, sign.stderr
