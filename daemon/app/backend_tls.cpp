@@ -21,9 +21,11 @@ Result<std::string> anchor_file(certs::FileSource& files, const std::string& con
 
 class ContextMaker {
  public:
+  explicit ContextMaker(certs::FileSource& files) : files_(files) {}
+
   Result<std::shared_ptr<const tls::ClientContext>> make(const delivery::BackendTls& tls) {
     tls::PeerCheck check{tls::PeerCheck::Mode::Roots, {}, nullptr, tls::RsaKeys::Outside};
-    const auto anchors = anchor_file(*files_, tls.ca);
+    const auto anchors = anchor_file(files_, tls.ca);
     if (!anchors) return fail_with(anchors.error());
     auto roots = read(*anchors);
     if (!roots) return fail_with(roots.error());
@@ -44,21 +46,21 @@ class ContextMaker {
 
  private:
   Result<std::string> read(const std::string& path) {
-    auto contents = files_->read(path, file_octets_max);
+    auto contents = files_.read(path, file_octets_max);
     if (!contents) return fail_with(contents.error());
     return std::move(contents->bytes);
   }
 
-  std::unique_ptr<certs::FileSource> files_ = certs::make_local_file_source();
+  certs::FileSource& files_;
 };
 
 }  // namespace
 
 tl::expected<session::BackendTlsContexts, std::vector<std::string>> make_backend_tls(
-    const std::vector<delivery::BackendSettings>& backends) {
+    const std::vector<delivery::BackendSettings>& backends, certs::FileSource& files) {
   session::BackendTlsContexts made;
   std::vector<std::string> errors;
-  ContextMaker maker;
+  ContextMaker maker(files);
   for (const auto& backend : backends) {
     if (backend.tls.mode == delivery::BackendTls::Mode::Off) continue;
     if (auto context = maker.make(backend.tls)) {

@@ -6,8 +6,8 @@
 
 namespace postern::app {
 
-CertificateMap::CertificateMap(const std::string& state_folder)
-    : files_(certs::make_local_file_source()),
+CertificateMap::CertificateMap(std::shared_ptr<certs::FileSource> files, const std::string& state_folder)
+    : files_(std::move(files)),
       history_(state_folder.empty() ? std::string() : state_folder + "/certs"),
       loader_(std::make_unique<certs::Loader>(files_, history_.last_version() + 1)),
       live_(certs::empty_snapshot()),

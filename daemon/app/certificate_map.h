@@ -32,7 +32,7 @@ struct MapNews {
 class CertificateMap {
  public:
   /// `state_folder` is where the history is kept. An empty one: there is none.
-  explicit CertificateMap(const std::string& state_folder);
+  CertificateMap(std::shared_ptr<certs::FileSource> files, const std::string& state_folder);
 
   /// The first load, of which everything may go live.
   MapNews start(const certs::SourceSettings& settings, WallTime now);

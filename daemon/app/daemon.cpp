@@ -1,5 +1,6 @@
 #include "daemon/app/daemon.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <malloc.h>
@@ -16,12 +17,15 @@
 #include <utility>
 
 #include "base/text.h"
+#include "config/from_toml.h"
 #include "daemon/app/admin_server.h"
 #include "daemon/app/control_server.h"
 #include "daemon/app/generations.h"
 #include "daemon/app/listeners.h"
 #include "daemon/app/metrics.h"
 #include "daemon/app/reload.h"
+#include "daemon/app/rights.h"
+#include "daemon/app/service_manager.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
 #include "daemon/app/state_lock.h"
@@ -36,22 +40,54 @@ namespace {
 
 constexpr unsigned control_socket_mode = 0660;
 
+/// What is settled before there is a second thread.
+struct Rights {
+  std::optional<RunAs> run_as;          ///< nothing: we stay who we are
+  std::shared_ptr<LoaderFiles> loader;  ///< with run_as
+};
+
+/// As root with a `user`, looks it up and starts the loader process; likewise with CAP_DAC_READ_SEARCH alone, which only
+/// the loader process keeps. A configuration with errors is somebody else's to complain of.
+Result<Rights> prepare_rights(const std::string& config_path) {
+  Rights rights;
+  if (!is_root() && !reads_everything()) return rights;
+  const config::Parsed parsed = config::from_toml(config_path, config::process_environment());
+  if (!parsed.config) return rights;
+  if (is_root()) {
+    if (parsed.config->start.user.empty()) return rights;
+    auto run_as = find_run_as(parsed.config->start.user, parsed.config->start.group);
+    if (!run_as) return tl::unexpected(Error{config_path + ": " + run_as.error().text});
+    rights.run_as = std::move(*run_as);
+  }
+  auto loader = start_loader_process(config_path, *parsed.config, rights.run_as);
+  if (!loader) return tl::unexpected(loader.error());
+  rights.loader = std::move(*loader);
+  if (!is_root()) {
+    if (auto dropped = read_no_more_than_others(); !dropped) return tl::unexpected(dropped.error());
+  }
+  return rights;
+}
+
 /// Owns everything of a running posternd. The control loop runs on the thread that calls run().
 class Daemon {
  public:
-  Daemon(std::string config_path, StderrJournal& journal)
+  Daemon(std::string config_path, StderrJournal& journal, Rights rights)
       : journal_(journal),
-        shared_(journal),
+        run_as_(std::move(rights.run_as)),
+        shared_(journal, std::move(rights.loader)),
         reloader_(std::move(config_path), shared_, journal, loop_, [this] { refresh_workers(); }) {}
 
   Exit run() {
     const auto config = reloader_.start(Reloader::Reading::AsConfigured);
     if (!config) return failed(Exit::ConfigurationError, config.error().lines);
+    log_file_ = config->run.log.file;
+    if (const auto opened = open_log(); !opened) return failed(Exit::RunFailure, {opened.error().text});
     if (const auto prepared = prepare(*config); prepared != Exit::Ok) return prepared;
 
     const uv::Signal terminate(loop_, SIGTERM, [this] { shut_down("SIGTERM"); });
     const uv::Signal interrupt(loop_, SIGINT, [this] { shut_down("SIGINT"); });
     const uv::Signal hang_up(loop_, SIGHUP, [this] { reload_on_signal(); });
+    const uv::Signal reopen(loop_, SIGUSR1, [this] { reopen_log(); });
     // Only now: from the first greeting on, signals must do what they are for.
     for (auto& worker : workers_) worker->start();
     sample_rates();
@@ -59,6 +95,7 @@ class Daemon {
     journal_.note(observe::Level::Info, fmt::format("posternd {} is ready: {} workers, {} names, {} certificates",
                                                     POSTERN_VERSION, workers_.size(), reloader_.facts().names,
                                                     reloader_.facts().certificates));
+    say_ready();
     loop_.run();
     for (auto& worker : workers_) worker->join();
     shared_.ledger->stop();  // while the loops are there that it calls back to
@@ -73,36 +110,111 @@ class Daemon {
     auto lock = StateLock::take(config.start.state_dir);
     if (!lock) return failed(Exit::RunFailure, {lock.error().text});
     lock_ = std::move(*lock);
-    auto ledger = storage::StoredLedger::open(
-        {.state_dir = config.start.state_dir,
-         .settings = config.run.ledger,
-         .note = [this](observe::Level level, std::string_view text) { journal_.note(level, text); }});
-    if (!ledger) return failed(Exit::RunFailure, {ledger.error().text});
-    shared_.ledger = std::move(*ledger);
     if (const auto warning = check_descriptor_limit(config.run.connection_limits.connections)) {
       journal_.note(observe::Level::Warning, *warning);
     }
     const unsigned count = config.start.workers != 0 ? config.start.workers : std::max(1u, std::thread::hardware_concurrency());
     listeners_ = listening_addresses(config.run);
-    auto sockets = bind_listeners(listeners_, count);
+    auto inherited = take_inherited_sockets();
+    if (!inherited) return failed(Exit::RunFailure, {inherited.error().text});
+    inherited_ = std::move(*inherited);
+    auto sockets = bind_listeners(listeners_, count, inherited_);
     if (!sockets) {
       std::vector<std::string> lines;
       for (const Error& error : sockets.error()) lines.push_back(error.text);
       return failed(Exit::RunFailure, lines);
     }
     if (!config.start.control.empty()) {
-      auto bound = uv::bind_unix(config.start.control, control_socket_mode);
+      auto bound = bind_path(config.start.control);
       if (!bound) return failed(Exit::RunFailure, {bound.error().text});
-      control_path_ = config.start.control;
       control_ = std::make_unique<ControlServer>(
           loop_, std::move(*bound), [this](const control::Request& request, auto reply) { handle(request, std::move(reply)); });
     }
     if (auto lines = open_admin_listeners(config.start.admin); !lines.empty()) return failed(Exit::RunFailure, lines);
+    drop_unused_sockets();
+    if (const auto dropped = drop_rights(config.start); !dropped) return failed(Exit::RunFailure, {dropped.error().text});
+    auto ledger = storage::StoredLedger::open(
+        {.state_dir = config.start.state_dir,
+         .settings = config.run.ledger,
+         .note = [this](observe::Level level, std::string_view text) { journal_.note(level, text); }});
+    if (!ledger) return failed(Exit::RunFailure, {ledger.error().text});
+    shared_.ledger = std::move(*ledger);
     for (unsigned i = 0; i < count; ++i) {
       workers_.push_back(std::make_unique<Worker>(Worker::Options{i, count, config.run.hostname, config.start.dns_servers}, shared_,
                                                   std::move((*sockets)[i])));
     }
     return Exit::Ok;
+  }
+
+  /// A unix socket, ours or the service manager's.
+  Result<uv::Bound> bind_path(const std::string& path) {
+    for (auto socket = inherited_.begin(); socket != inherited_.end(); ++socket) {
+      if (socket->path != path) continue;
+      const uv::Bound bound{socket->descriptor, Endpoint{}};
+      inherited_.erase(socket);
+      return bound;
+    }
+    auto bound = uv::bind_unix(path, control_socket_mode);
+    if (bound) own_paths_.push_back(path);
+    return bound;
+  }
+
+  Result<uv::Bound> bind_admin(const Endpoint& address) {
+    for (auto socket = inherited_.begin(); socket != inherited_.end(); ++socket) {
+      if (!socket->path.empty() || socket->endpoint != address) continue;
+      const uv::Bound bound{socket->descriptor, address};
+      inherited_.erase(socket);
+      return bound;
+    }
+    return uv::bind_tcp(address, uv::PortSharing::Alone);
+  }
+
+  /// A sender that connects to one of these would wait for a greeting for ever.
+  void drop_unused_sockets() {
+    for (const InheritedSocket& socket : inherited_) {
+      journal_.note(observe::Level::Warning,
+                    fmt::format("the service manager passes a socket for {} ({}), but no [[listen]] has this address",
+                                socket.path.empty() ? socket.endpoint.text() : socket.path, escaped(socket.name, 80)));
+      ::close(socket.descriptor);
+    }
+    inherited_.clear();
+  }
+
+  /// What root is needed for has been done.
+  Result<void> drop_rights(const config::StartConfig& start) {
+    if (!run_as_) {
+      if (is_root()) journal_.note(observe::Level::Warning, "posternd runs as root: name whom it should become with user");
+      return {};
+    }
+    if (auto given = give_folder(start.state_dir, *run_as_); !given) return given;
+    for (const std::string& path : own_paths_) (void)::lchown(path.c_str(), run_as_->user, run_as_->group);
+    if (auto became = become(*run_as_); !became) return became;
+    journal_.note(observe::Level::Info, fmt::format("posternd runs as user {} from here on", run_as_->user_name));
+    return {};
+  }
+
+  Result<void> open_log() {
+    if (log_file_.empty()) return {};
+    const int descriptor = ::open(log_file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    if (descriptor < 0) return fail("log.file: {}: {}", log_file_, std::strerror(errno));
+    if (run_as_ && is_root()) (void)::fchown(descriptor, run_as_->user, run_as_->group);
+    // In one step for all threads; a crash's last words go there too.
+    ::dup3(descriptor, STDERR_FILENO, O_CLOEXEC);
+    ::close(descriptor);
+    return {};
+  }
+
+  void reopen_log() {
+    if (const auto opened = open_log(); !opened) {
+      return journal_.note(observe::Level::Error, opened.error().text + "; the log goes to the file that was open before");
+    }
+    journal_.note(observe::Level::Info, log_file_.empty() ? "SIGUSR1: the log goes to stderr, there is nothing to be opened"
+                                                          : "the log file was opened anew");
+  }
+
+  void say_ready() {
+    service_.tell(fmt::format("READY=1\nSTATUS={} names, {} certificates", reloader_.facts().names,
+                              reloader_.facts().certificates));
   }
 
   /// Returns what went wrong.
@@ -125,9 +237,9 @@ class Daemon {
             }));
       };
       for (const Endpoint& address : listener.addresses) {
-        open(uv::bind_tcp(address, uv::PortSharing::Alone), address.text());
+        open(bind_admin(address), address.text());
       }
-      for (const std::string& path : listener.sockets) open(uv::bind_unix(path, control_socket_mode), "unix:" + path);
+      for (const std::string& path : listener.sockets) open(bind_path(path), "unix:" + path);
     }
     return wrong;
   }
@@ -212,10 +324,16 @@ class Daemon {
     return {.status = alive ? 200 : 503, .body = alive ? "alive\n" : "a worker has not answered for a minute\n"};
   }
 
+  /// Also the sign of life: every loop has turned.
   void sample_rates() {
+    if (shutting_down_) {  // the loops end one after the other, within the time limits that hold for it
+      service_.tell("WATCHDOG=1");
+      return rates_timer_.start_at(loop_.now() + Rates::sample_every);
+    }
     ask_workers(sources(), {}, [this](const Overview& overview) {
+      service_.tell("WATCHDOG=1");
       rates_.sample(overview.counters, uv::monotonic_now());
-      if (!shutting_down_) rates_timer_.start_at(loop_.now() + Rates::sample_every);
+      rates_timer_.start_at(loop_.now() + Rates::sample_every);
     });
   }
 
@@ -256,6 +374,8 @@ class Daemon {
   }
 
   void reload_on_signal() {
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(uv::monotonic_now().time_since_epoch());
+    service_.tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now.count()));
     reloader_.reload(Reloader::Asker::Signal, {}, [this](const control::ReloadReply& reply) {
       for (const std::string& error : reply.errors) journal_.note(observe::Level::Error, error);
       for (const std::string& warning : reply.warnings) journal_.note(observe::Level::Warning, warning);
@@ -264,6 +384,7 @@ class Daemon {
                                 reply.configuration_taken ? "configuration reloaded"
                                                           : "the configuration was not taken, the one before goes on",
                                 reply.added.size(), reply.removed.size(), reply.renewed.size()));
+      if (!shutting_down_) say_ready();
     });
   }
 
@@ -272,7 +393,7 @@ class Daemon {
     shutting_down_ = true;
     journal_.note(observe::Level::Info, fmt::format("{}: no new connections, sessions may end", signal));
     const Duration drain = shared_.settings.current()->drain;
-    rates_timer_.stop();
+    service_.tell("STOPPING=1");
     door_timer_.stop();
     reloader_.stop();
     workers_left_ = workers_.size();
@@ -283,19 +404,20 @@ class Daemon {
 
   void worker_ended() {
     if (--workers_left_ > 0) return;
-    if (control_) {
-      control_->close();
-      ::unlink(control_path_.c_str());
-    }
+    rates_timer_.stop();
+    if (control_) control_->close();
     for (auto& admin : admin_) admin->close();
-    for (const std::string& address : admin_listeners_) {
-      if (address.starts_with("unix:")) ::unlink(address.c_str() + 5);
-    }
+    for (const std::string& path : own_paths_) ::unlink(path.c_str());
     // At the next turn, when the control connections have said that they are closed.
     loop_.post([this] { loop_.stop(); });
   }
 
   StderrJournal& journal_;
+  std::optional<RunAs> run_as_;  // whom we become
+  std::string log_file_;
+  ServiceManager service_;
+  std::vector<InheritedSocket> inherited_;  // that nobody has taken yet
+  std::vector<std::string> own_paths_;      // of unix sockets that we have made
   const Instant started_ = uv::monotonic_now();
   uv::Loop loop_;
   Shared shared_;
@@ -303,7 +425,6 @@ class Daemon {
   StateLock lock_;
   std::vector<Endpoint> listeners_;
   std::unique_ptr<ControlServer> control_;
-  std::string control_path_;
   std::vector<std::unique_ptr<AdminServer>> admin_;
   std::vector<std::string> admin_listeners_;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -336,14 +457,28 @@ Exit run(const std::string& config_path) {
   // A peer that has gone is a failed write, not the end of the process, and so is a file that may grow no more.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  forbid_new_rights();
+  auto rights = prepare_rights(config_path);
   StderrJournal journal;
-  Daemon daemon(config_path, journal);
+  if (!rights) {
+    journal.note(observe::Level::Error, rights.error().text);
+    return Exit::ConfigurationError;
+  }
+  Daemon daemon(config_path, journal, std::move(*rights));
   return daemon.run();
 }
 
 Exit check(const std::string& config_path) {
+  auto rights = prepare_rights(config_path);
+  if (rights && rights->run_as) {
+    if (auto became = become(*rights->run_as); !became) rights = tl::unexpected(became.error());
+  }
   StderrJournal journal;
-  Shared shared(journal);
+  if (!rights) {
+    journal.note(observe::Level::Error, rights.error().text);
+    return Exit::ConfigurationError;
+  }
+  Shared shared(journal, rights->loader);
   uv::Loop loop;
   Reloader reloader(config_path, shared, journal, loop, [] {});
   const auto config = reloader.start(Reloader::Reading::Everything);

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -21,13 +22,12 @@ std::uint64_t count_descriptors() {
   return count - 1;  // the one that reads it
 }
 
-/// The second at which the machine started.
+/// The second at which the machine started. Not from /proc/stat, which a unit with ProcSubset=pid does not have.
 double boot_time() {
-  std::ifstream file("/proc/stat");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("btime ")) return std::stod(line.substr(6));
-  }
-  return 0;
+  timespec real{}, since_boot{};
+  ::clock_gettime(CLOCK_REALTIME, &real);
+  ::clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  return static_cast<double>(real.tv_sec - since_boot.tv_sec) + static_cast<double>(real.tv_nsec - since_boot.tv_nsec) / 1e9;
 }
 
 }  // namespace

@@ -137,8 +137,8 @@ class Reloader {
   std::vector<Endpoint> bound_;
   std::unique_ptr<CertificateMap> map_;
   std::unique_ptr<session::PolicyMemory> policy_memory_;
-  UserFiles user_files_{certs::make_local_file_source()};
-  certs::TicketKeeper ticket_keeper_{certs::make_local_file_source(), uv::monotonic_now()};
+  UserFiles user_files_{shared_.files};
+  certs::TicketKeeper ticket_keeper_{shared_.files, uv::monotonic_now()};
   std::uint64_t config_generation_ = 0;
   std::vector<std::shared_ptr<const void>> retired_;  // generations that loops may still use; freed here, never there
   std::vector<std::string> missing_defaults_;         // already reported

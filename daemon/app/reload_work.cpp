@@ -50,6 +50,8 @@ std::vector<std::string> restart_warnings(const config::Config& running, const c
   if (running.start.workers != next.start.workers) differs("workers");
   if (running.start.state_dir != next.start.state_dir) differs("state_dir");
   if (running.start.control != next.start.control) differs("control");
+  if (running.start.user != next.start.user) differs("user");
+  if (running.start.group != next.start.group) differs("group");
   if (running.start.dns_servers != next.start.dns_servers) differs("dns.servers");
   if (running.start.admin != next.start.admin) differs("[[listen]] with protocol = \"admin\"");
   auto before = bound;
@@ -79,7 +81,7 @@ tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
   if (reading == Reading::Everything) config_.run.certificates.load = certs::Load::Eager;
   shared_.credentials.set_capacity(config_.run.certificates.cache);
 
-  map_ = std::make_unique<CertificateMap>(config_.start.state_dir);
+  map_ = std::make_unique<CertificateMap>(shared_.files, config_.start.state_dir);
   policy_memory_ = std::make_unique<session::PolicyMemory>(config_.start.state_dir);
   std::vector<std::string> warnings;
   keep_policies(config_, warnings);
@@ -124,7 +126,7 @@ std::vector<std::string> Reloader::publish_configuration(const config::Config& n
   auto settings =
       make_run_settings(next.run, config_generation_ + 1, config_.start.state_dir, previous.get(), bound_);
   auto errors = unresolved_defaults(*settings, *snapshot);
-  if (auto backend_tls = make_backend_tls(next.run.backends)) {
+  if (auto backend_tls = make_backend_tls(next.run.backends, *shared_.files)) {
     settings->backend_tls = std::move(*backend_tls);
   } else {
     append(errors, backend_tls.error());
@@ -253,6 +255,7 @@ void Reloader::set_held_back(const std::string& why) {
 control::ReloadReply Reloader::load_everything(Asker asker, const control::ReloadRequest& request) {
   control::ReloadReply reply;
   reply.dry_run = request.dry_run;
+  if (shared_.loader) shared_.loader->configuration_changed();
   config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
   for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
     const bool error = diagnostic.severity == config::Diagnostic::Severity::Error;

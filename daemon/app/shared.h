@@ -8,6 +8,7 @@
 #include "base/shared_view.h"
 #include "certs/credential_cache.h"
 #include "certs/settings.h"
+#include "daemon/app/loader_process.h"
 #include "daemon/session/budget.h"
 #include "daemon/session/catch_all_table.h"
 #include "daemon/session/connection_limits.h"
@@ -21,9 +22,16 @@
 namespace postern::app {
 
 struct Shared {
-  explicit Shared(session::Journal& journal_) : journal(journal_) {}
+  /// `loader_`: what reads files that this process may not; null: this process reads them itself.
+  explicit Shared(session::Journal& journal_, std::shared_ptr<LoaderFiles> loader_ = nullptr)
+      : journal(journal_), loader(std::move(loader_)) {
+    if (loader) files = loader;
+  }
 
   session::Journal& journal;
+  std::shared_ptr<LoaderFiles> loader;
+  /// Certificates, keys, lists of users: what the configuration names.
+  std::shared_ptr<certs::FileSource> files = certs::make_local_file_source();
   Publisher<session::RunSettings> settings;
   Publisher<session::TlsGeneration> tls;
   session::ConnectionTable connections;

@@ -14,7 +14,7 @@ constexpr std::size_t octets_max = 1024 * 1024 * 1024;  // some thirty million u
 
 }  // namespace
 
-UserFiles::UserFiles(std::unique_ptr<certs::FileSource> files) : files_(std::move(files)) {}
+UserFiles::UserFiles(std::shared_ptr<certs::FileSource> files) : files_(std::move(files)) {}
 
 UserFiles::Outcome UserFiles::load(const std::vector<delivery::BackendSettings>& backends) {
   Outcome outcome;

@@ -16,7 +16,7 @@ namespace postern::app {
 
 class UserFiles {
  public:
-  explicit UserFiles(std::unique_ptr<certs::FileSource> files);
+  explicit UserFiles(std::shared_ptr<certs::FileSource> files);
 
   struct Outcome {
     delivery::UserLists lists;           ///< of every backend whose file was ever good
@@ -46,7 +46,7 @@ class UserFiles {
   void look(const delivery::UserFile& settings, File& file, Outcome& outcome);
   void read(const delivery::UserFile& settings, File& file, Outcome& outcome);
 
-  std::unique_ptr<certs::FileSource> files_;
+  std::shared_ptr<certs::FileSource> files_;
   std::map<delivery::UserFile, File> known_;
 };
 

@@ -16,7 +16,7 @@ std::shared_ptr<const tls::TicketKeys> share(tls::TicketKeys keys) {
 
 }  // namespace
 
-TicketKeeper::TicketKeeper(std::unique_ptr<FileSource> files, Instant now)
+TicketKeeper::TicketKeeper(std::shared_ptr<FileSource> files, Instant now)
     : files_(std::move(files)),
       publisher_(std::make_shared<tls::TicketKeyring>(share(tls::TicketKeys::random()))),
       keyring_(publisher_),

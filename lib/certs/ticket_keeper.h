@@ -19,7 +19,7 @@ namespace postern::certs {
 class TicketKeeper {
  public:
   /// Begins with random keys, made at `now`.
-  TicketKeeper(std::unique_ptr<FileSource> files, Instant now);
+  TicketKeeper(std::shared_ptr<FileSource> files, Instant now);
 
   /// One for the life of the process: contexts of every generation share it, so that a reload ends no ticket.
   const std::shared_ptr<const tls::TicketKeyring>& keyring() const { return keyring_; }
@@ -43,7 +43,7 @@ class TicketKeeper {
   void forget_file();
   void rotate(Instant now);
 
-  std::unique_ptr<FileSource> files_;
+  std::shared_ptr<FileSource> files_;
   std::shared_ptr<tls::TicketKeyring> publisher_;
   std::shared_ptr<const tls::TicketKeyring> keyring_;
   std::optional<Instant> made_at_;  // of the key that seals; nothing while a file says what the keys are

@@ -80,6 +80,8 @@ struct StartConfig {
   std::string control = "/run/postern/control";  ///< path of the control socket; empty: none
   std::vector<Endpoint> dns_servers;  ///< empty: those of /etc/resolv.conf
   std::vector<AdminListener> admin;
+  std::string user;                 ///< whom posternd becomes when root starts it; empty: it stays root
+  std::string group;                ///< empty: the user's own
 };
 
 enum class LogLevel { Error, Warning, Info, Debug };
@@ -88,6 +90,7 @@ enum class LogFormat { Text, Json };
 struct LogSettings {
   LogLevel level = LogLevel::Info;
   LogFormat format = LogFormat::Text;
+  std::string file;                 ///< empty: stderr
 };
 
 struct ConnectionLimits {

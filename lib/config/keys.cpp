@@ -14,6 +14,8 @@ const std::vector<Key>& keys() {
       {"hostname", "host name", "the name of the system", Reload, "the name in greeting, EHLO answer and Received"},
       {"workers", "integer", "0", Restart, "event loops; 0: one per core"},
       {"state_dir", "path", "\"/var/lib/postern\"", Restart, "lock file and state"},
+      {"user", "string", "none", Restart, "whom posternd becomes when root starts it"},
+      {"group", "string", "the user's own", Restart, "the group likewise"},
       {"control", "path", "\"/run/postern/control\"", Restart, "control socket; \"\": none"},
       {"postmaster", "mailbox", "none", Reload, "who gets mail to <postmaster>"},
       {"ledger_ttl", "duration", "\"5d\"", Reload, "how long it is remembered who has a message that comes again"},
@@ -95,6 +97,7 @@ const std::vector<Key>& keys() {
       {"dns.policy_host", "host name", "none", Reload, "mta-sts.DOMAIN is to be a CNAME of it"},
 
       {"log.level", "choice", "\"info\"", Reload, "error, warning, info or debug"},
+      {"log.file", "path", "none", Restart, "where the log goes instead of stderr; SIGUSR1 opens it anew"},
       {"log.format", "choice", "\"text\"", Reload, "text or json"},
 
       {"recipients.accepted_for", "duration", "\"1h\"", Reload, "how long a taken recipient is not asked about"},

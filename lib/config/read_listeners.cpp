@@ -169,6 +169,9 @@ void read_process(const Section& root, const Environment& environment, Config& c
   }
   root.integer("workers", start.workers, {0u, workers_max});
   root.path("state_dir", start.state_dir);
+  root.string("user", start.user);
+  root.string("group", start.group);
+  if (!start.group.empty() && start.user.empty()) root.warning("group", "means nothing without user");
   if (root.holds_empty_string("control")) {
     start.control.clear();  // unlike other paths it may be empty: no control socket
   } else {

@@ -137,6 +137,7 @@ void read_log(const Section& section, LogSettings& log) {
                   {"warning", LogLevel::Warning},
                   {"info", LogLevel::Info},
                   {"debug", LogLevel::Debug}});
+  section.path("file", log.file);
   section.choice("format", log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}});
 }
 

@@ -1,0 +1,31 @@
+// The loader process: a child that may read every file and does nothing else, so that posternd can give up root's rights
+// and still read keys that only root can read. It knows by itself what it may show: it reads the configuration from the
+// path that it was started with, and a posternd in a stranger's hands can ask for nothing beyond.
+//
+// One request at a time over a stream socket; numbers are in the machine's order, both ends are the same program.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "certs/loader.h"
+#include "config/config.h"
+#include "daemon/app/rights.h"
+
+namespace postern::app {
+
+/// Its files, for this process; callable from any thread.
+class LoaderFiles : public certs::FileSource {
+ public:
+  /// What it may read is read from the configuration anew.
+  virtual void configuration_changed() = 0;
+};
+
+/// Forks: this process must have one thread only, and be able to read every file. `who`: whom the child becomes; nobody
+/// else than it is. The child ends when the LoaderFiles and all their copies are gone.
+Result<std::shared_ptr<LoaderFiles>> start_loader_process(const std::string& config_path, const config::Config& config,
+                                                          const std::optional<RunAs>& who);
+
+}  // namespace postern::app

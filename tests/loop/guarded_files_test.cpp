@@ -1,0 +1,117 @@
+#include "daemon/app/guarded_files.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "daemon/app/loader_process.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace postern;
+using namespace postern::app;
+using namespace postern::test;
+
+namespace fs = std::filesystem;
+
+namespace {
+
+void write(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+}
+
+/// A certbot folder, a file of its own, and a secret beside both.
+struct Tree {
+  TemporaryDirectory folder;
+  fs::path root = folder.path();
+  config::Config config;
+
+  Tree() {
+    write(root / "archive/mx/key1.pem", "key 1");
+    fs::create_directories(root / "live/mx");
+    fs::create_symlink("../../archive/mx/key1.pem", root / "live/mx/key.pem");
+    write(root / "own/leaf.pem", "leaf");
+    write(root / "own/other.pem", "other");
+    write(root / "secret", "secret");
+    config.run.certificates.directories = {(root / "live/").string()};
+    config.run.certificates.certificates.push_back({});
+    config.run.certificates.certificates.back().chain = (root / "own/leaf.pem").string();
+  }
+
+  std::string at(const char* path) const { return (root / path).string(); }
+};
+
+std::string text_of(certs::FileSource& files, const std::string& path) {
+  const auto contents = files.read(path, 1000);
+  return contents ? contents->bytes : "error: " + contents.error().text;
+}
+
+}  // namespace
+
+TEST_CASE("what is configured is read, wherever certbot's links lead") {
+  const Tree tree;
+  GuardedFiles files(needed_files(tree.config));
+  CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 1");
+  CHECK(text_of(files, tree.at("live/../live/mx/key.pem")) == "key 1");
+  CHECK(text_of(files, tree.at("own/leaf.pem")) == "leaf");
+  CHECK(files.state(tree.at("live/mx/key.pem"))->size == 5);
+  REQUIRE(files.list(tree.at("live")));
+  CHECK(files.list(tree.at("live"))->at(0).name == "mx");
+  CHECK(files.list(tree.at("live"))->at(0).is_directory);
+  CHECK(files.link_target(tree.at("live/mx/key.pem")) == "../../archive/mx/key1.pem");
+}
+
+TEST_CASE("nothing else is") {
+  const Tree tree;
+  GuardedFiles files(needed_files(tree.config));
+  const auto refused = [&](const std::string& path) {
+    return text_of(files, path).find("lies under none of the configured sources") != std::string::npos &&
+           !files.state(path) && !files.exists(path) && !files.list(path);
+  };
+  CHECK(refused(tree.at("secret")));
+  CHECK(refused(tree.at("live/../secret")));
+  CHECK(refused(tree.at("own/other.pem")));  // beside a file that is named
+  CHECK(refused(tree.at("liven't/x")));
+  CHECK(refused(tree.at("nothing/there")));  // not even that it does not exist
+  CHECK(refused("/etc/shadow"));
+  CHECK(refused("secret"));
+  CHECK(refused(""));
+  fs::create_symlink(tree.root / "secret", tree.root / "live/mx/chain.pem");
+  CHECK(refused(tree.at("live/mx/chain.pem")));
+  fs::create_directory_symlink(tree.root, tree.root / "live/up");
+  CHECK(refused(tree.at("live/up/secret")));
+  fs::create_symlink("/proc/self/root/etc/passwd", tree.root / "live/mx/magic.pem");
+  CHECK_FALSE(files.read(tree.at("live/mx/magic.pem"), 1000));
+}
+
+TEST_CASE("what is no regular file is told, without waiting for it") {
+  const Tree tree;
+  GuardedFiles files(needed_files(tree.config));
+  REQUIRE(::mkfifo(tree.at("live/mx/fifo.pem").c_str(), 0600) == 0);
+  CHECK(text_of(files, tree.at("live/mx/fifo.pem")) == "error: " + tree.at("live/mx/fifo.pem") + ": is a FIFO, not a regular file");
+  CHECK(text_of(files, tree.at("live/mx/gone.pem")) == "error: " + tree.at("live/mx/gone.pem") + ": does not exist");
+  write(tree.root / "live/mx/large.pem", std::string(2000, 'x'));
+  CHECK(text_of(files, tree.at("live/mx/large.pem")).starts_with("error: " + tree.at("live/mx/large.pem") + ": has 2000 octets"));
+}
+
+TEST_CASE("the same through a loader process") {
+  const Tree tree;
+  auto loader = start_loader_process("/nonexistent.toml", tree.config, std::nullopt);
+  REQUIRE(loader);
+  certs::FileSource& files = **loader;
+  CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 1");
+  CHECK(files.state(tree.at("own/leaf.pem")) == certs::make_local_file_source()->state(tree.at("own/leaf.pem")));
+  CHECK(files.list(tree.at("live"))->at(0).is_directory);
+  CHECK(files.link_target(tree.at("live/mx/key.pem")) == "../../archive/mx/key1.pem");
+  CHECK_FALSE(files.link_target(tree.at("own/leaf.pem")));
+  CHECK(text_of(files, tree.at("secret")).ends_with("lies under none of the configured sources"));
+  (*loader)->configuration_changed();  // to one that cannot be read: the sources stay
+  CHECK(text_of(files, tree.at("own/leaf.pem")) == "leaf");
+  const std::string large(600'000, 'k');
+  write(tree.root / "live/mx/large.pem", large);
+  CHECK(files.read(tree.at("live/mx/large.pem"), 1'000'000)->bytes == large);
+  CHECK(text_of(files, std::string(20'000, 'x')).find("has ended") != std::string::npos);  // over its limit
+}
