@@ -4,10 +4,11 @@ import re
 
 import pytest
 
-from harness import clients
+from harness import clients, senders
 from harness.messages import message, without_trace
 from harness.posternd import HOSTNAME
 from harness.processes import run, tool
+from harness.wait import eventually
 
 SENDER, RECIPIENT = "sender@elsewhere.test", "alice@example.test"
 
@@ -46,6 +47,38 @@ def test_a_client_delivers_over_verified_tls(posternd, store, authority, folder,
     assert without_trace(stored, HOSTNAME).rstrip(b"\r\n") == octets.rstrip(b"\r\n")
     record = server.wait_for_record("session", outcome="quit")
     assert record["tls"] == "TLSv1.3" and record["messages"] == 1
+
+
+def tls_postfix(folder, to, root, authors):
+    policy = f"secure match={HOSTNAME} servername={HOSTNAME}"
+    return senders.Postfix(folder, to, authors, settings=f"""smtp_tls_CAfile = {root}
+smtp_tls_security_level = encrypt
+smtp_tls_policy_maps = inline:{{ {{ [{to[0]}]:{to[1]} = {policy} }} }}
+""")
+
+
+def tls_exim(folder, to, root, authors):
+    class Client(senders.EximWithPrdr):
+        tls = f"  hosts_require_tls = *\n  tls_sni = {HOSTNAME}\n  tls_verify_certificates = {root}\n" \
+              "  tls_verify_hosts = *\n  tls_verify_cert_hostnames ="
+    return Client(folder, to, authors)
+
+
+@pytest.mark.parametrize("start", [tls_postfix, tls_exim], ids=["postfix", "exim"])
+def test_a_mail_server_delivers_over_verified_tls_under_the_name_that_it_asked_for(
+        posternd, store, scripted, authority, folder, start):
+    server = posternd(store.target, backend={"recipients": "verify"})
+    authors = scripted()
+    mta = start(folder / "mta", server.address(), authority.root, authors.target.removeprefix("unix:"))
+    try:
+        mta.submit(SENDER, [RECIPIENT], message("by an mta"))
+        eventually(lambda: store.messages(RECIPIENT), lambda: f"it is delivered; log:\n{mta.log()}")
+        eventually(lambda: not mta.queued(), lambda: f"nothing is left in the queue; log:\n{mta.log()}")
+    finally:
+        mta.stop()
+    record = server.wait_for_record("session", messages=1)
+    assert record["tls"] == "TLSv1.3" and record["sni"] == HOSTNAME and record["match"] == "exact", record
+    assert record["outcome"] == "quit", record
 
 
 def test_sslscan_finds_nothing_old(posternd):
