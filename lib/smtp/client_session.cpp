@@ -5,13 +5,12 @@
 // may offer something else.
 #include "smtp/client_session.h"
 
-#include <algorithm>
 #include <cassert>
 #include <deque>
 #include <utility>
 
 #include "base/text.h"
-#include "smtp/dot_stuffing.h"
+#include "smtp/client_transaction.h"
 #include "smtp/replies.h"
 
 namespace postern::smtp {
@@ -20,103 +19,13 @@ namespace {
 
 constexpr int service_closing = 421;  // RFC 5321 section 4.2.3: may answer any command; the peer closes after it
 
-std::string mail_command(const Envelope& envelope, const PeerExtensions& offered) {
-  using Body = MailParameters::Body;
-  std::string command = "MAIL FROM:" + envelope.from.text();
-  const auto& parameters = envelope.parameters;
-  if (parameters.size && offered.size_max) command += fmt::format(" SIZE={}", *parameters.size);
-  if (parameters.body == Body::EightBitMime && offered.eight_bit_mime) command += " BODY=8BITMIME";
-  if (parameters.body == Body::BinaryMime) command += " BODY=BINARYMIME";
-  if (parameters.smtputf8) command += " SMTPUTF8";
-  if (parameters.require_tls && offered.require_tls) command += " REQUIRETLS";
-  if (offered.dsn && parameters.ret) {
-    command += *parameters.ret == MailParameters::Return::Full ? " RET=FULL" : " RET=HDRS";
-  }
-  if (offered.dsn && !parameters.envid.empty()) command += " ENVID=" + parameters.envid;
-  return command + "\r\n";
-}
-
-/// A peer without DSN makes no reports of its own that a parameter could ask for or forbid (RFC 3461 section 5.2.2): its
-/// own MTA behind may, as it always did.
-std::string rcpt_command(const Envelope& envelope, std::size_t recipient, const PeerExtensions& offered) {
-  std::string command = "RCPT TO:" + envelope.recipients[recipient].text();
-  if (offered.dsn && recipient < envelope.recipient_parameters.size()) {
-    const auto& parameters = envelope.recipient_parameters[recipient];
-    if (parameters.notify) command += " NOTIFY=" + parameters.notify->text();
-    if (!parameters.orcpt.empty()) command += " ORCPT=" + parameters.orcpt;
-  }
-  return command + "\r\n";
-}
-
 bool refuses_client(const Reply& reply) {
   // RFC 5321 section 3.1 and RFC 7504: what a server says in place of a greeting to a client that it does not want. The
   // other codes speak of the XCLIENT command itself.
   return reply.code == 554 || reply.code == 521;
 }
 
-enum class Purpose { Check, Deliver };
-
-struct Transaction {
-  Purpose purpose;
-  Envelope envelope;
-  std::vector<std::optional<Reply>> replies;  // final ones, for each recipient
-  std::vector<std::size_t> accepted{};        // recipients that await a reply behind the dot
-  bool sender_refused = false;
-  std::size_t sent = 0;      // commands
-  std::size_t answered = 0;  // commands, and then replies behind the dot
-  DotStuffing stuffing{};
-
-  std::size_t chunks_open = 0;  // BDATs without LAST that have no reply yet
-
-  std::size_t recipients() const { return envelope.recipients.size(); }
-  bool chunked() const {
-    return purpose == Purpose::Deliver && envelope.parameters.body == MailParameters::Body::BinaryMime;
-  }
-  std::size_t commands() const { return recipients() + (chunked() ? 1 : 2); }
-  bool says_xclient() const { return envelope.identify.starts_with("XCLIENT "); }
-  bool decided() const {
-    return std::all_of(replies.begin(), replies.end(), [](const auto& reply) { return reply.has_value(); });
-  }
-  void decide_rest(const Reply& reply) {
-    for (auto& each : replies) {
-      if (!each) each = reply;
-    }
-  }
-};
-
 }  // namespace
-
-std::string_view to_string(ClientStage stage) {
-  switch (stage) {
-    case ClientStage::Greeting:
-      return "the greeting";
-    case ClientStage::Hello:
-      return "LHLO or EHLO";
-    case ClientStage::StartTls:
-      return "STARTTLS";
-    case ClientStage::Handshake:
-      return "the TLS handshake";
-    case ClientStage::Idle:
-      return "an idle connection";
-    case ClientStage::Noop:
-      return "NOOP";
-    case ClientStage::Identify:
-      return "XCLIENT or XFORWARD";
-    case ClientStage::Mail:
-      return "MAIL";
-    case ClientStage::Rcpt:
-      return "RCPT";
-    case ClientStage::Data:
-      return "DATA";
-    case ClientStage::Body:
-      return "the message";
-    case ClientStage::AfterDot:
-      return "the final dot";
-    case ClientStage::Reset:
-      return "RSET";
-  }
-  return "?";
-}
 
 struct ClientSession::State {
   State(ClientOptions chosen, Instant now) : options(std::move(chosen)), deadline(now + options.timeouts.greeting) {}
@@ -132,7 +41,7 @@ struct ClientSession::State {
   void on_final_reply(const Reply& reply);
   void say_hello(Instant now);
   void send(std::string_view command, ClientStage awaited, Instant now);
-  void begin(Transaction next, Instant now);
+  void begin(ClientTransaction next, Instant now);
   void begin_commands(Instant now);
   void want_body(Instant now);
   void send_commands(Instant now);
@@ -150,7 +59,7 @@ struct ClientSession::State {
   std::deque<ClientEvent> events;
   PeerExtensions extensions;
   ClientStage stage = ClientStage::Greeting;
-  std::optional<Transaction> transaction;
+  std::optional<ClientTransaction> transaction;
   std::optional<Instant> deadline;
   bool closed = false;           // failed, quit or abandoned: nothing happens any more
   bool bound_to_client = false;
@@ -270,7 +179,7 @@ void ClientSession::State::on_identify_reply(const Reply& reply, Instant now) {
        reply);
 }
 
-void ClientSession::State::begin(Transaction next, Instant now) {
+void ClientSession::State::begin(ClientTransaction next, Instant now) {
   assert(stage == ClientStage::Idle && !closed && next.recipients() > 0);
   answered_anything = false;
   transaction = std::move(next);
@@ -477,7 +386,7 @@ bool ClientSession::idle() const { return state_->stage == ClientStage::Idle && 
 
 void ClientSession::check(Envelope envelope, Instant now) {
   assert(envelope.recipients.size() == 1);
-  state_->begin(Transaction{Purpose::Check, std::move(envelope), std::vector<std::optional<Reply>>(1)}, now);
+  state_->begin(ClientTransaction{Purpose::Check, std::move(envelope), std::vector<std::optional<Reply>>(1)}, now);
 }
 
 void ClientSession::probe(Instant now) {
@@ -487,7 +396,7 @@ void ClientSession::probe(Instant now) {
 
 void ClientSession::deliver(Envelope envelope, Instant now) {
   std::vector<std::optional<Reply>> none_yet(envelope.recipients.size());
-  state_->begin(Transaction{Purpose::Deliver, std::move(envelope), std::move(none_yet)}, now);
+  state_->begin(ClientTransaction{Purpose::Deliver, std::move(envelope), std::move(none_yet)}, now);
 }
 
 void ClientSession::quit() {

@@ -1,4 +1,4 @@
-// What each command of a server session does, once the table in server_session.cpp has found it to be in order.
+// What each command of a server session does, once the table in server_table.cpp has found it to be in order.
 #include <string>
 
 #include "smtp/server_state.h"

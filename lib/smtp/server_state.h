@@ -1,5 +1,6 @@
-// What a ServerSession knows, split over server_session.cpp (theory, table, clockwork), server_commands.cpp (what each
-// command does) and server_text.cpp (the text of messages). Internal: nothing else includes this.
+// What a ServerSession knows, split over server_session.cpp (theory, clockwork), server_table.cpp (which command is in
+// order), server_commands.cpp (what each command does) and server_text.cpp (the text of messages). Internal: nothing else
+// includes this.
 #pragma once
 
 #include "base/bytes.h"
@@ -28,6 +29,12 @@ enum class Phase : std::uint8_t {
   Closing,          ///< nothing is read any more; open answers are still awaited
   Closed,           ///< SessionClosing was given out
 };
+
+/// No octet of a command, and none that a person may have typed.
+inline bool is_noise(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t' && c != '\r' && c != '\n') || byte > 0x7e;
+}
 
 enum class HelloForm : std::uint8_t { Basic, Extended };
 
@@ -60,10 +67,6 @@ struct ServerSession::State {
   // server_session.cpp
   bool advance();
   bool read_command();
-  /// False when the line must wait for an answer; it was then not used.
-  bool work_off(const Line& line);
-  void obey(Verb verb, const Line& line);
-  bool must_wait(Verb verb) const;
   void settle();
   void say(const Reply& reply) { append(replies.back(), reply); }
   void say(const NamedReply& reply) { append(replies.back(), reply); }
@@ -91,6 +94,12 @@ struct ServerSession::State {
   bool in_transaction() const { return transaction && transaction->opened; }
   Grammar grammar() const;
   Instant message_due() const;
+
+  // server_table.cpp
+  /// False when the line must wait for an answer; it was then not used.
+  bool work_off(const Line& line);
+  void obey(Verb verb, const Line& line);
+  bool must_wait(Verb verb) const;
 
   // server_text.cpp
   bool read_body();
