@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """posternd measured from outside, beside the budgets of DESIGN section 8.
 
-    tests/bench/daemon_bench.py [--build DIR] [--only sessions,storm,reload,messages,recipients,dovecot,targets,memory,idle]
+    tests/bench/daemon_bench.py [--build DIR] [--only sessions,storm,reload,messages,recipients,dovecot,targets,memory,
+                                hostile,idle]
                                 [--scale 0.2]
 
 Server CPU is utime + stime of the posternd process; the floors (BoringSSL's handshake in memory, and a null responder
@@ -18,6 +19,7 @@ import re
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -60,6 +62,13 @@ class Program:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M).group(1))
 
+    def settles(self):
+        """Waits until it has nothing to do."""
+        used = -1.0
+        while used != self.cpu_seconds():
+            used = self.cpu_seconds()
+            time.sleep(0.3)
+
     def said(self, pattern):
         """Waits for a line."""
         for _ in range(START_LIMIT_SECONDS * 20):
@@ -98,6 +107,50 @@ class Program:
 
     def __exit__(self, *_):
         self.stop()
+
+
+class Hostile:
+    """A client that has said EHLO and goes on as no client should. Nothing waits for the server here."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self._lines = self.socket.makefile("rb")
+        self._lines.readline()
+        self.socket.sendall(b"EHLO load.bench.test\r\n")
+        self._reply()
+
+    def _reply(self):
+        while self._lines.readline()[3:4] == b"-":
+            pass
+
+    def push(self, octets):
+        """As much as the server and the buffers between take."""
+        self.socket.setblocking(False)
+        try:
+            while octets:
+                octets = octets[self.socket.send(octets):]
+        except (BlockingIOError, ssl.SSLWantWriteError, ConnectionError):
+            pass
+
+    def starttls_with(self, octets):
+        self.socket.sendall(b"STARTTLS\r\n")
+        self._reply()
+        self.push(octets)
+
+    def tls(self, then):
+        self.socket.sendall(b"STARTTLS\r\n")
+        self._reply()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        secured = context.wrap_socket(self.socket)
+        if then is not None:
+            with socket.socket(fileno=os.dup(secured.fileno())) as raw:  # below TLS
+                raw.sendall(then)
+        self.socket = secured
+        return self
+
+    def close(self):
+        self.socket.close()
 
 
 class Table:
@@ -424,6 +477,36 @@ backend = "store"
                     posternd.process.kill()  # it would wait for its deadline
                 table.add(f"a message of {octets // 1024} KiB in flight, RSS of {count}", f"{each:.1f} KiB")
 
+    # States in which a client can leave a session outside a message: (what it is, what it sends behind its EHLO).
+    HOSTILE = [
+        ("a line without an end", lambda client: client.push(b"NOOP " + b"x" * 1_000_000)),
+        ("replies that nobody reads", lambda client: client.push(b"EHLO load.bench.test\r\n" * 50_000)),
+        ("refused recipients", lambda client: client.push(
+            b"MAIL FROM:<>\r\n" + b"RCPT TO:<user@nowhere.test>\r\n" * 190)),
+        ("1000 recipients, which limits.message_memory bounds", lambda client: client.push(
+            b"MAIL FROM:<>\r\n" + b"".join(b"RCPT TO:<%060d@mute.test>\r\n" % n for n in range(1000)))),
+        ("half a ClientHello", lambda client: client.starttls_with(b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc" + b"\x03" * 16_000)),
+        ("TLS, a record that is not whole", lambda client: client.tls(then=b"\x17\x03\x03\x40\x00" + b"x" * 16_000)),
+        ("TLS, a line without an end", lambda client: client.tls(then=None).push(b"NOOP " + b"x" * 1_000_000)),
+        ("TLS, replies that nobody reads", lambda client: client.tls(then=None).push(b"EHLO load.bench.test\r\n" * 50_000)),
+    ]
+
+    def hostile(self, table):
+        """What a session holds at most outside a message, whatever is sent: RSS of many sessions in one state each."""
+        for what, enter in self.HOSTILE:
+            more = BACKEND.format(name="mute", to='"127.0.0.1:9"', more='recipients = "trust"')
+            with self.posternd(more) as posternd:
+                clients = [Hostile(self.port) for _ in range(20)]  # what the first ones cost is not theirs
+                before = posternd.resident_kib()
+                clients += [Hostile(self.port) for _ in range(self.count(400))]
+                for client in clients[20:]:
+                    enter(client)
+                posternd.settles()
+                each = (posternd.resident_kib() - before) / (len(clients) - 20)
+                for client in clients:
+                    client.close()
+            table.add(f"{what}, RSS of {len(clients) - 20}", f"{each:.1f} KiB", "64 KiB")
+
     def idle(self, table):
         count = self.count(5000)
         for tls, budget in (("no", "3 KiB"), ("yes", "10 KiB")):
@@ -447,7 +530,7 @@ def main():
     default_build = pathlib.Path(__file__).resolve().parents[2] / "build"
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--build", type=pathlib.Path, default=default_build)
-    parser.add_argument("--only", default="sessions,storm,reload,messages,recipients,dovecot,targets,memory,idle",
+    parser.add_argument("--only", default="sessions,storm,reload,messages,recipients,dovecot,targets,memory,hostile,idle",
                         help="which measurements, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of operations")
     arguments = parser.parse_args()
