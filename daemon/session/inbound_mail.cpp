@@ -38,7 +38,7 @@ void Inbound::handle(const smtp::SenderOffered& event) {
 
 std::shared_ptr<Transaction> Inbound::new_transaction(const smtp::ReversePath& from,
                                                       const smtp::MailParameters& parameters) {
-  auto made = Transaction::make({services_.loop, services_.backends, services_.ledger, services_.journal},
+  auto made = Transaction::make({services_.loop, services_.backends, services_.budgets, services_.ledger, services_.journal},
                                 services_.settings.get(), from, parameters, transaction_facts());
   if (dns_name_) made->name_client(*dns_name_);
   return made;
@@ -65,6 +65,7 @@ void Inbound::handle(const smtp::RecipientOffered& event) {
     return;
   }
   if (const auto refusal = services_.backends.too_busy(route->backend->name)) {
+    count_word(services_.counters.limits_hit, "backend.max_waiting");
     transaction_->refuse(event.to, route->backend->name, *refusal);
     smtp_->answer(event.number, *refusal, services_.loop.now());
     return;
@@ -117,11 +118,11 @@ void Inbound::recipient_checked(smtp::EventNumber number, const smtp::ForwardPat
     if (delivery::is_unknown_recipient(reply)) {
       services_.harvest.count(peer_.address, transaction_->settings().harvest, services_.loop.now());
     }
-  } else if (transaction_->accept(asked, checked.backend, checked.to, parameters)) {
+  } else if (const auto refusal = transaction_->accept(asked, checked.backend, checked.to, parameters)) {
+    reply = *refusal;
+  } else {
     ++record_.recipients;
     reply = smtp::replies::recipient_ok;
-  } else {
-    reply = smtp::replies::another_transaction;
   }
   smtp_->answer(number, std::move(reply), services_.loop.now());
   pump();
@@ -135,6 +136,7 @@ void Inbound::handle(const smtp::BodyOffered& event) {
   if (relaying_) return relaying_->machine().handle(event, services_.loop.now());
   assert(transaction_);
   if (const auto refusal = transaction_->too_busy()) {
+    count_word(services_.counters.limits_hit, "backend.max_waiting");
     return smtp_->answer(event.number, *refusal, services_.loop.now());
   }
   const RunSettings& settings = transaction_->settings();

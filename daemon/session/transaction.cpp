@@ -7,6 +7,12 @@
 
 namespace postern::session {
 
+namespace {
+
+constexpr std::uint64_t envelope_octets_free = 16 * 1024;
+
+}  // namespace
+
 std::shared_ptr<Transaction> Transaction::make(const TransactionServices& services,
                                                std::shared_ptr<const RunSettings> settings, smtp::ReversePath from,
                                                smtp::MailParameters parameters, observe::RecipientRecord facts) {
@@ -19,11 +25,26 @@ std::shared_ptr<Transaction> Transaction::make(const TransactionServices& servic
   return made;
 }
 
-bool Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to,
-                         smtp::RecipientParameters parameters) {
-  if (!admit(asked)) return false;
-  recipients_.push_back({std::move(asked), std::move(backend), std::move(to), std::move(parameters)});
-  return true;
+std::optional<smtp::Reply> Transaction::accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to,
+                                               smtp::RecipientParameters parameters) {
+  if (!admit(asked)) return smtp::replies::another_transaction;
+  Recipient recipient{std::move(asked), std::move(backend), std::move(to), std::move(parameters)};
+  if (!has_room_for(recipient)) {
+    refuse(recipient.asked, recipient.backend, smtp::replies::storage_full);
+    return smtp::replies::storage_full;
+  }
+  recipients_.push_back(std::move(recipient));
+  return std::nullopt;
+}
+
+/// What a few recipients need is part of what every session may have; many are counted as a message is.
+bool Transaction::has_room_for(const Recipient& recipient) {
+  const auto octets_of = [](const smtp::ForwardPath& path) {
+    return path.mailbox.local_part.size() + path.mailbox.domain.size();
+  };
+  envelope_octets_ += sizeof(Recipient) + octets_of(recipient.asked) + octets_of(recipient.to) +
+                      recipient.backend.size() + recipient.parameters.orcpt.size();
+  return envelope_octets_ <= envelope_octets_free || envelope_share_.hold(envelope_octets_);
 }
 
 void Transaction::refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply) {

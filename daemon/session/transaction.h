@@ -12,6 +12,7 @@
 
 #include "base/instant.h"
 #include "daemon/session/backends.h"
+#include "daemon/session/budget.h"
 #include "daemon/session/journal.h"
 #include "daemon/session/message.h"
 #include "daemon/session/reverse_dns.h"
@@ -31,6 +32,7 @@ namespace postern::session {
 struct TransactionServices {
   uv::Loop& loop;
   Backends& backends;
+  MessageBudgets& budgets;
   delivery::Ledger& ledger;
   Journal& journal;
 };
@@ -53,10 +55,11 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   const smtp::ReversePath& from() const { return from_; }
   const smtp::MailParameters& parameters() const { return parameters_; }
 
-  /// The backend would take this recipient; `asked` is what the client named, `to` what `backend` is asked for. False
-  /// when it cannot be together with those accepted before (delivery/ledger.h): answer `450 4.5.3`; it is logged.
-  [[nodiscard]] bool accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to,
-                            smtp::RecipientParameters parameters);
+  /// The backend would take this recipient; `asked` is what the client named, `to` what `backend` is asked for. A refusal
+  /// when it cannot be together with those accepted before (delivery/ledger.h), or when there is no memory left for one
+  /// more; it is logged.
+  [[nodiscard]] std::optional<smtp::Reply> accept(smtp::ForwardPath asked, std::string backend, smtp::ForwardPath to,
+                                                  smtp::RecipientParameters parameters);
   /// A recipient was refused or deferred at RCPT: one log line.
   void refuse(const smtp::ForwardPath& asked, const std::string& backend, const smtp::Reply& reply);
 
@@ -110,7 +113,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
  private:
   Transaction(const TransactionServices& services, std::shared_ptr<const RunSettings> settings)
-      : services_(services), settings_(std::move(settings)) {}
+      : services_(services),
+        settings_(std::move(settings)),
+        envelope_share_(services.budgets.memory, settings_->message_memory_max) {}
 
   struct Recipient {
     smtp::ForwardPath asked;
@@ -146,6 +151,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   // The ledger (transaction_ledger.cpp).
   bool admit(const smtp::ForwardPath& asked);
+  bool has_room_for(const Recipient& recipient);
   delivery::EnvelopeKey envelope(const smtp::ForwardPath& asked);
   bool ledger_may_know_some();
   const std::string& sender();
@@ -170,6 +176,8 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   Instant handed_off_at_{};
   Instant final_deadline_{};
   std::vector<Recipient> recipients_;
+  std::uint64_t envelope_octets_ = 0;  // of recipients_, about
+  BudgetShare envelope_share_;
   std::shared_ptr<Message> message_;
   std::optional<smtp::AuthenticationResultsFilter> claims_;
   std::size_t received_octets_ = 0;  // of message_, in front: our Received field

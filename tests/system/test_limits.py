@@ -113,3 +113,21 @@ def test_a_full_disk_is_a_temporary_failure_of_one_message(posternd, scripted):
     # Nothing is left of the others: no file, no descriptor of one.
     spilled = [path for path in server.settings["state_dir"].iterdir() if "spill" in path.name]
     assert not spilled
+
+
+def test_the_recipients_of_messages_are_counted_as_memory(posternd, scripted):
+    server = posternd(scripted().target, limits={"message_memory": "1MiB", "recipients": 10_000}, workers=1)
+    commands = b"".join(b"RCPT TO:<%060d@example.test>\r\n" % number for number in range(500))
+    with server.greeted() as client:
+        client.expect(250, f"MAIL FROM:<{SENDER}>")
+        replies = []
+        while not any(reply.code == 452 for reply in replies):
+            assert len(replies) < 10_000
+            client.send(commands)
+            replies = client.replies(500)
+        assert {(reply.code, reply.enhanced) for reply in replies} <= {(250, "2.1.5"), (452, "4.3.1")}, replies
+        client.expect(250, "RSET")
+    # What one has given back is there for others.
+    with server.greeted() as client:
+        client.envelope(SENDER, "alice@example.test")
+        assert client.message(message("room again")).code == 250
