@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t map_octets_max = std::size_t{512} * 1024 * 1024;
 constexpr unsigned folder_depth_max = 3;
+constexpr std::size_t folders_a_task = 64;  // so that handing out tasks costs nothing beside doing them
 
 using Ids = std::vector<NameIndex::Id>;
 
@@ -34,6 +35,21 @@ std::string joined(const std::string& folder, const std::string& name) {
 
 std::string_view last_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
+/// A link that leads to nothing now is not gone: what it led to may be on a disk that is not mounted yet.
+bool still_has(const Place& folder, const Place& below) {
+  const auto name = last_part(below.path);
+  return std::binary_search(folder.subfolders.begin(), folder.subfolders.end(), name) ||
+         std::binary_search(folder.dangling.begin(), folder.dangling.end(), name);
+}
+
+/// Whether a later change is sure to give the folder another state: its times come from a clock that stands still for
+/// some milliseconds (or, in old file systems, for up to two seconds).
+bool tells_changes(const FileState& state, WallTime now) {
+  constexpr std::chrono::seconds coarsest_clock{2};
+  const auto changed = std::chrono::nanoseconds(std::max(state.mtime_ns, state.ctime_ns));
+  return changed + coarsest_clock < now.time_since_epoch();
+}
+
 }  // namespace
 
 Inventory::Inventory(const Inventory& other, FileSource& files, ClaimTable& names)
@@ -42,6 +58,8 @@ Inventory::Inventory(const Inventory& other, FileSource& files, ClaimTable& name
       items_(other.items_),
       ids_(other.ids_),
       leaving_(other.leaving_),
+      missing_(other.missing_),
+      faulty_places_(other.faulty_places_),
       next_id_(other.next_id_),
       looks_(other.looks_) {
   std::unordered_map<const Place*, Place*> copy_of{{nullptr, nullptr}};
@@ -53,13 +71,16 @@ Inventory::Inventory(const Inventory& other, FileSource& files, ClaimTable& name
   for (auto& [id, item] : items_) item.place = copy_of.at(item.place);
 }
 
-Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now) {
+Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now, const Executor& executor) {
   begin_look(now);
+  executor_ = &executor;
   look_at_configuration(settings);
   std::uint32_t order = 0;
   for (const auto& path : settings.maps) look_at_map(path, order++);
   order = 0;
-  for (const auto& path : settings.directories) look_at_folder(path, order++, 0, nullptr, Subfolders::All);
+  for (const auto& path : settings.directories) {
+    look_at_folder(path, order++, 0, nullptr, Subfolders::All, list(path, 0));
+  }
   drop_unwanted();
   end_look();
   return std::move(look_);
@@ -67,25 +88,30 @@ Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now) {
 
 Inventory::Look Inventory::look_again_at(const std::set<std::string>& folders, WallTime now) {
   begin_look(now);
+  const Executor here = run_inline;
+  executor_ = &here;
   std::vector<Place*> concerned;
-  for (const auto& [key, place] : places_) {
-    const bool map_there = std::any_of(place->folders.begin(), place->folders.end(),
-                                       [&](const std::string& folder) { return folders.contains(folder); });
-    if (map_there || (place->kind == Strength::Directory && folders.contains(place->path))) {
-      concerned.push_back(place.get());
+  const auto maps_end = places_.lower_bound(place_key(Strength::Directory, ""));
+  for (auto map = places_.lower_bound(place_key(Strength::Map, "")); map != maps_end; ++map) {
+    const auto& around = map->second->folders;
+    if (std::any_of(around.begin(), around.end(), [&](const auto& folder) { return folders.contains(folder); })) {
+      concerned.push_back(map->second.get());
     }
   }
+  for (const auto& folder : folders) {  // sorted: parents come first
+    const auto known = places_.find(place_key(Strength::Directory, folder));
+    if (known != places_.end()) concerned.push_back(known->second.get());
+  }
   for (Place* place : concerned) {
-    // A folder that its parent no longer has: drop_gone_folders() sees to it. (Parents come first.)
+    // A folder that its parent no longer has: drop_gone_folders() sees to it.
     const Place* parent = place->parent;
-    if (parent != nullptr && parent->listed_in_look == looks_ &&
-        !parent->listing.contains(std::string(last_part(place->path)))) {
-      continue;
-    }
+    if (parent != nullptr && parent->listed_in_look == looks_ && !still_has(*parent, *place)) continue;
     if (place->kind == Strength::Map) {
       look_at_map(place->path, place->order);
     } else {
-      look_at_folder(place->path, place->order, place->depth, place->parent, Subfolders::New);
+      place->state.reset();  // something has happened there, whatever its times say
+      look_at_folder(place->path, place->order, place->depth, place->parent, Subfolders::New,
+                     list(place->path, place->depth));
     }
   }
   end_look();
@@ -97,6 +123,7 @@ void Inventory::begin_look(WallTime now) {
   now_ = now;
   look_ = Look();
   visited_.clear();
+  listed_.clear();
 }
 
 void Inventory::end_look() {
@@ -120,6 +147,7 @@ Place& Inventory::place(Strength kind, const std::string& path, std::uint32_t or
   known->path = path;
   known->order = order;
   known->parent = parent;
+  if (parent != nullptr) parent->had_subfolders = true;
   known->wanted_in_look = looks_;
   return *known;
 }
@@ -129,8 +157,15 @@ Item& Inventory::found(Place& place, Found what) {
   for (const auto& file : what.files) (key += '\0') += file;
   (key += '\0') += what.distinction;
   const auto [known, is_new] = ids_.emplace(std::move(key), next_id_);
-  if (is_new) items_[next_id_++].key = known->first;
+  if (is_new) {
+    look_.added.push_back(next_id_);
+    items_[next_id_++].key = known->first;
+  }
   Item& item = items_.at(known->second);
+  if (item.place != &place) {
+    if (item.place != nullptr) item.place->items.erase(known->second);
+    place.items.insert(known->second);
+  }
   if (!is_new && (item.order != place.order || item.id != what.id)) look_.renamed.insert(known->second);
   item.place = &place;
   item.files = std::move(what.files);
@@ -150,6 +185,21 @@ void Inventory::set_faults(Place& place, std::vector<Fault> faults) {
     }
   }
   place.faults = std::move(faults);
+  auto key = place_key(place.kind, place.path);
+  if (place.faults.empty()) {
+    faulty_places_.erase(key);
+  } else {
+    faulty_places_.insert(std::move(key));
+  }
+}
+
+std::vector<Fault> Inventory::faults() const {
+  std::vector<Fault> faults;
+  for (const auto& key : faulty_places_) {
+    const auto& of_place = places_.at(key)->faults;
+    faults.insert(faults.end(), of_place.begin(), of_place.end());
+  }
+  return faults;
 }
 
 void Inventory::set_folders(Place& map, std::vector<std::string> folders) {
@@ -160,6 +210,7 @@ void Inventory::set_folders(Place& map, std::vector<std::string> folders) {
 void Inventory::look_at_configuration(const SourceSettings& settings) {
   Place& configuration = place(Strength::Configuration, "", 0, nullptr);
   configuration.listed_in_look = looks_;
+  listed_.push_back(&configuration);
   std::vector<Fault> faults;
   std::map<std::vector<std::string>, unsigned> times;
   std::uint32_t order = 0;
@@ -197,6 +248,7 @@ void Inventory::look_at_map(const std::string& path, std::uint32_t order) {
   set_folders(map, folders_of(files_, path));
   if (state && map.state == *state) {
     map.same_in_look = looks_;
+    listed_.push_back(&map);
     return;
   }
   std::optional<std::string> error;
@@ -229,6 +281,7 @@ void Inventory::take_map(Place& map, const FileContents& contents) {
   });
   // In a map with an error, names may seem to be gone whose line could not be understood: nothing is taken away then.
   if (whole || map.listed_in_look == 0) map.listed_in_look = looks_;
+  listed_.push_back(&map);
   for (std::size_t i = 0; i < parsed.file_lists.size(); ++i) {
     Found what;
     what.files = std::move(parsed.file_lists[i]);
@@ -237,8 +290,8 @@ void Inventory::take_map(Place& map, const FileContents& contents) {
     Item& item = found(map, std::move(what));
     declare(ids_.at(item.key), item, std::move(names_of[i]), &all);
   }
-  for (auto& [id, item] : items_) {
-    if (item.place == &map && item.seen_in_look != looks_) declare(id, item, {}, &all);
+  for (const auto id : map.items) {
+    if (Item& item = items_.at(id); item.seen_in_look != looks_) declare(id, item, {}, &all);
   }
   look_.maps_changed = true;
   set_faults(map, std::move(parsed.faults));
@@ -267,48 +320,116 @@ void Inventory::declare(ItemId id, Item& item, Ids names, const Ids* elsewhere) 
   look_.renamed.insert(id);
 }
 
-void Inventory::look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent,
-                               Subfolders which) {
-  Place& folder = place(Strength::Directory, path, order, parent);
-  folder.depth = depth;
-  if (const auto state = files_.state(path); state && !visited_.emplace(state->device, state->inode).second) return;
+/// From any thread: changes nothing here.
+Inventory::Listed Inventory::list(const std::string& path, unsigned depth) const {
+  Listed listed;
+  if (const auto state = files_.state(path)) listed.state = *state;
+  const auto known = places_.find(place_key(Strength::Directory, path));
+  if (known != places_.end() && listed.state && known->second->state == listed.state && known->second->depth == depth) {
+    listed.same = true;
+    return listed;
+  }
   const auto entries = files_.list(path);
   if (!entries) {
+    listed.error = entries.error().text;
+    return listed;
+  }
+  for (const auto& entry : *entries) {
+    if (entry.dangling) listed.dangling.push_back(entry.name);
+  }
+  std::sort(listed.dangling.begin(), listed.dangling.end());
+  listed.layout = layout_of(path, *entries);
+  return listed;
+}
+
+void Inventory::look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent,
+                               Subfolders which, Listed listed) {
+  Place& folder = place(Strength::Directory, path, order, parent);
+  folder.depth = depth;
+  if (listed.state && !visited_.emplace(listed.state->device, listed.state->inode).second) return;
+  if (listed.same && !folder.state) listed = list(path, depth);  // its items get another rank
+  if (listed.error) {
+    folder.state.reset();
     set_faults(folder, {{Fault::Severity::Error, path,
-                         entries.error().text +
+                         *listed.error +
                              (folder.listed_in_look > 0 ? "; its certificates stay as they were read before" : "")}});
     return;
   }
+  if (listed.same) {
+    take_as_before(folder);
+  } else {
+    take_layout(folder, std::move(listed));
+  }
+  listed_.push_back(&folder);
+  if (depth < folder_depth_max) look_into(folder, which);
+}
+
+void Inventory::take_as_before(Place& folder) {
+  for (const auto id : folder.items) {
+    Item& item = items_.at(id);
+    if (item.seen_in_look == folder.listed_in_look) item.seen_in_look = looks_;
+  }
+  folder.listed_in_look = looks_;
+}
+
+void Inventory::take_layout(Place& folder, Listed listed) {
   set_faults(folder, {});
   folder.listed_in_look = looks_;
-  folder.listing.clear();
-  for (const auto& entry : *entries) folder.listing.insert(entry.name);
-  auto layout = layout_of(path, *entries);
-  for (auto& in_folder : layout.items) {
+  // What a link to nothing will lead to some day, its folder does not tell.
+  const bool tells = listed.state && listed.dangling.empty() && tells_changes(*listed.state, now_);
+  folder.state = tells ? listed.state : std::nullopt;
+  folder.subfolders = std::move(listed.layout.subfolders);
+  folder.dangling = std::move(listed.dangling);
+  for (auto& in_folder : listed.layout.items) {
     Found what;
-    what.label = joined(path, in_folder.chain);
+    what.label = joined(folder.path, in_folder.chain);
     what.files.push_back(what.label);
-    if (!in_folder.key.empty()) what.files.push_back(joined(path, in_folder.key));
+    if (!in_folder.key.empty()) what.files.push_back(joined(folder.path, in_folder.key));
     what.form = in_folder.key.empty() ? Form::Together : Form::Pair;
     what.stem = std::move(in_folder.stem);
     found(folder, std::move(what));
   }
-  if (depth == folder_depth_max) return;
-  for (const auto& name : layout.subfolders) {
-    const auto subfolder = joined(path, name);
-    if (which == Subfolders::New && places_.contains(place_key(Strength::Directory, subfolder))) continue;
-    look_at_folder(subfolder, order, depth + 1, &folder, Subfolders::All);
+}
+
+/// All are listed at once, on as many threads as there are; then each is gone into.
+void Inventory::look_into(Place& folder, Subfolders which) {
+  struct Below {
+    std::string path;
+    Listed listed;
+  };
+  std::vector<Below> below;
+  for (const auto& name : folder.subfolders) {
+    auto path = joined(folder.path, name);
+    if (which == Subfolders::New && places_.contains(place_key(Strength::Directory, path))) continue;
+    below.push_back({std::move(path), {}});
+  }
+  Tasks tasks;
+  for (std::size_t begin = 0; begin < below.size(); begin += folders_a_task) {
+    const std::size_t end = std::min(below.size(), begin + folders_a_task);
+    tasks.emplace_back([this, &below, &folder, begin, end] {
+      for (std::size_t i = begin; i < end; ++i) below[i].listed = list(below[i].path, folder.depth + 1);
+    });
+  }
+  (*executor_)(tasks);
+  for (auto& subfolder : below) {
+    look_at_folder(subfolder.path, folder.order, folder.depth + 1, &folder, Subfolders::All, std::move(subfolder.listed));
   }
 }
 
-/// Parents come before their subfolders, since their paths begin alike and are shorter.
+/// Folders that are not in the listing of the one around them hold nothing any more, nor do those in them.
 void Inventory::drop_gone_folders() {
-  for (auto& [key, place] : places_) {
-    if (place->wanted_in_look == looks_ || place->parent == nullptr) continue;
-    const Place& parent = *place->parent;
-    if (parent.listed_in_look == looks_ && !parent.listing.contains(std::string(last_part(place->path)))) {
-      place->listed_in_look = looks_;
-      place->listing.clear();
+  for (std::size_t i = 0; i < listed_.size(); ++i) {  // which grows here
+    Place* const parent = listed_[i];
+    if (!parent->had_subfolders) continue;
+    const auto below = place_key(Strength::Directory, joined(parent->path, ""));
+    for (auto at = places_.lower_bound(below); at != places_.end() && at->first.starts_with(below); ++at) {
+      Place& place = *at->second;
+      if (place.parent != parent || place.wanted_in_look == looks_ || still_has(*parent, place)) continue;
+      place.listed_in_look = looks_;
+      place.state.reset();
+      place.subfolders.clear();
+      place.dangling.clear();
+      listed_.push_back(&place);
     }
   }
 }
@@ -321,13 +442,16 @@ void Inventory::call_again(WallTime since, const Place& place) {
   if (!look_.look_again || at < *look_.look_again) look_.look_again = at;
 }
 
-void Inventory::remove(std::map<ItemId, Item>::iterator& item) {
-  look_.removed.push_back(item->first);
+void Inventory::remove(ItemId id) {
+  const auto item = items_.find(id);
+  look_.removed.push_back({id, std::move(item->second.folders)});
   look_.folders_changed = true;
-  look_.renamed.erase(item->first);
-  leaving_.erase(item->first);
+  look_.renamed.erase(id);
+  leaving_.erase(id);
+  missing_.erase(id);
+  item->second.place->items.erase(id);
   ids_.erase(item->second.key);
-  item = items_.erase(item);
+  items_.erase(item);
 }
 
 /// Whole sources that the operator took out of the settings; then folders that have gone, once they hold nothing.
@@ -340,46 +464,54 @@ void Inventory::drop_unwanted() {
                    [&](const auto& place) { return place.second->wanted_in_look != looks_; })) {
     return;
   }
+  for (const auto& [key, place] : places_) {
+    if (!unwanted(place.get())) continue;
+    for (const auto id : std::vector<ItemId>(place->items.begin(), place->items.end())) remove(id);
+  }
   std::set<const Place*> used;
-  for (auto item = items_.begin(); item != items_.end();) {
-    if (unwanted(item->second.place)) {
-      remove(item);
-      continue;
-    }
-    for (const Place* place = item->second.place; place != nullptr; place = place->parent) used.insert(place);
-    ++item;
+  for (const auto& [key, place] : places_) {
+    if (place->items.empty()) continue;
+    for (const Place* at = place.get(); at != nullptr; at = at->parent) used.insert(at);
   }
   // The other way round, so that no folder outlives the parent that it points to.
   for (auto place = places_.end(); place != places_.begin();) {
     --place;
     if (place->second->wanted_in_look != looks_ && !used.contains(place->second.get())) {
+      faulty_places_.erase(place->first);
       place = places_.erase(place);
       look_.folders_changed = true;
     }
   }
 }
 
+/// Only items of places whose listing is new can have gone, and those that were missing already.
 void Inventory::drop_missing() {
-  for (auto at = items_.begin(); at != items_.end();) {
-    Item& item = at->second;
-    const bool missing = item.seen_in_look < item.place->listed_in_look;
-    if (missing && item.place->kind == Strength::Configuration) {
-      remove(at);
-      continue;
+  std::set<ItemId> candidates = missing_;
+  for (const Place* place : listed_) {
+    for (const auto id : place->items) {
+      if (items_.at(id).seen_in_look < place->listed_in_look) candidates.insert(id);
     }
-    if (!missing) {
-      item.missing_since.reset();
-    } else if (!item.missing_since || *item.missing_since > now_) {
-      item.missing_since = now_;
-      call_again(now_, *item.place);
-    } else if (now_ - *item.missing_since >= Loader::removal_delay &&
-               std::max(item.place->listed_in_look, item.place->same_in_look) == looks_) {
-      remove(at);
-      continue;
-    } else {
-      call_again(*item.missing_since, *item.place);
-    }
-    ++at;
+  }
+  for (const auto id : candidates) judge_presence(id);
+}
+
+void Inventory::judge_presence(ItemId id) {
+  Item& item = items_.at(id);
+  if (item.seen_in_look >= item.place->listed_in_look) {
+    item.missing_since.reset();
+    missing_.erase(id);
+    return;
+  }
+  if (item.place->kind == Strength::Configuration) return remove(id);
+  missing_.insert(id);
+  if (!item.missing_since || *item.missing_since > now_) {
+    item.missing_since = now_;
+    call_again(now_, *item.place);
+  } else if (now_ - *item.missing_since >= Loader::removal_delay &&
+             std::max(item.place->listed_in_look, item.place->same_in_look) == looks_) {
+    remove(id);
+  } else {
+    call_again(*item.missing_since, *item.place);
   }
 }
 

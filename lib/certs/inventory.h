@@ -36,8 +36,11 @@ struct Place {
   std::uint64_t wanted_in_look = 0;     ///< when the settings, or the folder around it, had it last
   std::uint64_t listed_in_look = 0;     ///< when its items were found out in full last
   std::uint64_t same_in_look = 0;       ///< of a map: when it was seen not to have changed since, last
-  std::set<std::string> listing;        ///< of a folder, then
-  std::optional<FileState> state;       ///< of a map, when it was read last
+  std::vector<std::string> subfolders;  ///< of a folder, then: names, sorted
+  std::vector<std::string> dangling;    ///< links to nothing in it, then; sorted
+  bool had_subfolders = false;          ///< there is, or was, a place with this one as its parent
+  std::set<std::uint32_t> items;        ///< those that it lists, or listed before (see Inventory)
+  std::optional<FileState> state;       ///< of a map, when it was read last; of a folder, if that tells whether it has changed
   std::vector<std::string> folders;     ///< of a map: those of the file and of what it links to
   std::vector<Fault> faults;
 };
@@ -48,8 +51,13 @@ class Inventory {
   /// A copy that goes on with a copy of the names.
   Inventory(const Inventory& other, FileSource& files, ClaimTable& names);
 
+  struct Removed {
+    ItemId id;
+    std::vector<std::string> folders;  ///< see Item
+  };
   struct Look {
-    std::vector<ItemId> removed;
+    std::vector<Removed> removed;
+    std::vector<ItemId> added;
     std::set<ItemId> renamed;    ///< another set of declared names than before, or another rank
     bool maps_changed = false;
     bool folders_changed = false;   ///< there are other folders than before
@@ -58,13 +66,15 @@ class Inventory {
     std::set<std::string> look_again_at;  ///< the folders, or the one around a map
     std::size_t files_read = 0;
   };
-  Look look(const SourceSettings& settings, WallTime now);
+  Look look(const SourceSettings& settings, WallTime now, const Executor& executor = run_inline);
   /// Lists only these folders anew, and maps in them. Everything else is taken to be as it was.
   Look look_again_at(const std::set<std::string>& folders, WallTime now);
 
   std::map<ItemId, Item>& items() { return items_; }
   const std::map<ItemId, Item>& items() const { return items_; }
   const std::map<std::string, std::unique_ptr<Place>>& places() const { return places_; }
+  /// Of all places, those that stand now.
+  std::vector<Fault> faults() const;
 
  private:
   struct Found {
@@ -78,8 +88,21 @@ class Inventory {
   void look_at_configuration(const SourceSettings& settings);
   void look_at_map(const std::string& path, std::uint32_t order);
   void take_map(Place& map, const FileContents& contents);
+  /// What a look at a folder showed, so far as it can be found out beside other threads.
+  struct Listed {
+    std::optional<FileState> state;
+    bool same = false;               ///< as at the last look; then there is nothing else here
+    std::optional<std::string> error;
+    Layout layout;
+    std::vector<std::string> dangling;
+  };
   enum class Subfolders { All, New };
-  void look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent, Subfolders which);
+  Listed list(const std::string& path, unsigned depth) const;
+  void look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent, Subfolders which,
+                      Listed listed);
+  void look_into(Place& folder, Subfolders which);
+  void take_layout(Place& folder, Listed listed);
+  void take_as_before(Place& folder);
   Item& found(Place& place, Found what);
   void declare(ItemId id, Item& item, std::vector<NameIndex::Id> names, const std::vector<NameIndex::Id>* elsewhere);
   void begin_look(WallTime now);
@@ -87,7 +110,8 @@ class Inventory {
   void drop_gone_folders();
   void drop_unwanted();
   void drop_missing();
-  void remove(std::map<ItemId, Item>::iterator& item);
+  void judge_presence(ItemId id);
+  void remove(ItemId id);
   void drop_leaving_names();
   void call_again(WallTime since, const Place& place);
   void set_faults(Place& place, std::vector<Fault> faults);
@@ -99,10 +123,14 @@ class Inventory {
   std::map<ItemId, Item> items_;
   std::unordered_map<std::string, ItemId> ids_;  // by Item::key
   std::set<ItemId> leaving_;                     // items with names that may have to go
+  std::set<ItemId> missing_;                     // items with a missing_since
+  std::set<std::string> faulty_places_;          // by key
   ItemId next_id_ = 0;
   std::uint64_t looks_ = 0;
   std::set<std::pair<std::uint64_t, std::uint64_t>> visited_;  // folders of this look, by device and inode
+  std::vector<Place*> listed_;                                 // places whose items this look has found out
   WallTime now_{};
+  const Executor* executor_ = nullptr;
   Look look_;
 };
 

@@ -24,10 +24,10 @@ void run_inline(Tasks& tasks) {
 LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor) {
   begin(at);
   look_at_anchors(settings.roots);
-  auto look = inventory.look(settings, now);
+  auto look = inventory.look(settings, now, executor);
   if (settings.load != load_mode) {
     load_mode = settings.load;
-    for (auto& [id, item] : inventory.items()) item.seen.clear();
+    read_all_again();
   }
   const bool other_names = settings.names != names_mode ||
                            (settings.names == Names::Declared && settings.declared != domain_names);
@@ -51,8 +51,15 @@ void Loader::State::look_at_anchors(const std::string& configured) {
   const bool others = anchors.look(*files, configured);
   if (anchors.fault() && anchors.fault() != before) outcome.faults.push_back(*anchors.fault());
   if (!others) return;
-  for (auto& [id, item] : inventory.items()) item.seen.clear();
+  read_all_again();
   claims.forget_trust();
+}
+
+void Loader::State::read_all_again() {
+  for (auto& [id, item] : inventory.items()) {
+    item.seen.clear();
+    unread.insert(id);
+  }
 }
 
 bool Loader::State::vouch_for(const tls::Credential& credential) const {
@@ -75,7 +82,8 @@ LoadOutcome Loader::State::finish(Inventory::Look look, Declared names, const st
   outcome.look_again_at.assign(look.look_again_at.begin(), look.look_again_at.end());
   std::move(look.new_faults.begin(), look.new_faults.end(), std::back_inserter(outcome.faults));
   to_claim = std::move(look.renamed);
-  for (const auto id : look.removed) claims.remove(id);
+  unread.insert(look.added.begin(), look.added.end());
+  for (const auto& removed : look.removed) forget(removed);
   ids_changed = !look.removed.empty();
   const bool maps_may_declare = names_mode == Names::Declared && (look.maps_changed || !look.removed.empty());
   if (names == Declared::Changed || maps_may_declare) remake_declared();
@@ -128,14 +136,13 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
     Reading reading;
   };
   std::vector<Job> jobs;
-  std::unordered_set<std::string_view> here;  // asked for each item: by its hash, not by comparing long paths
-  if (only != nullptr) here.insert(only->begin(), only->end());
-  for (auto& [id, item] : inventory.items()) {
-    if (item.missing_since) continue;
-    const bool concerned = only == nullptr || item.seen.empty() ||
-                           std::any_of(item.folders.begin(), item.folders.end(),
-                                       [&](const std::string& folder) { return here.contains(folder); });
-    if (concerned) jobs.push_back({id, &item, {}});
+  const auto add = [&jobs](ItemId id, Item& item) {
+    if (!item.missing_since) jobs.push_back({id, &item, {}});
+  };
+  if (only == nullptr) {
+    for (auto& [id, item] : inventory.items()) add(id, item);
+  } else {
+    for (const auto id : concerned_by(*only)) add(id, inventory.items().at(id));
   }
   const HowToRead how{load_mode, now, anchors.current().get()};
   Tasks tasks;
@@ -152,10 +159,42 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
   }
 }
 
+std::set<ItemId> Loader::State::concerned_by(const std::set<std::string>& folders) const {
+  std::set<ItemId> concerned = unread;
+  for (const auto& folder : folders) {
+    const auto hash = std::hash<std::string>()(folder);
+    for (auto at = by_folder.lower_bound({hash, 0}); at != by_folder.end() && at->first == hash; ++at) {
+      const auto& around = inventory.items().at(at->second).folders;
+      if (std::find(around.begin(), around.end(), folder) != around.end()) concerned.insert(at->second);
+    }
+  }
+  return concerned;
+}
+
+void Loader::State::set_folders(ItemId id, Item& item, std::vector<std::string> folders) {
+  if (item.folders == folders) return;
+  outcome.folders_changed = true;
+  index_folders(id, item.folders, folders);
+  item.folders = std::move(folders);
+}
+
+void Loader::State::index_folders(ItemId id, const std::vector<std::string>& before,
+                                  const std::vector<std::string>& after) {
+  for (const auto& folder : before) by_folder.erase({std::hash<std::string>()(folder), id});
+  for (const auto& folder : after) by_folder.emplace(std::hash<std::string>()(folder), id);
+}
+
+void Loader::State::forget(const Inventory::Removed& removed) {
+  claims.remove(removed.id);
+  unread.erase(removed.id);
+  faulty.erase(removed.id);
+  index_folders(removed.id, removed.folders, {});
+}
+
 void Loader::State::take(ItemId id, Item& item, Reading reading) {
   item.seen = std::move(reading.seen);
-  if (item.folders != reading.folders) outcome.folders_changed = true;
-  item.folders = std::move(reading.folders);
+  unread.erase(id);
+  set_folders(id, item, std::move(reading.folders));
   item.problems = std::move(reading.problems);
   if (item.problems.empty()) {
     item.failing_since.reset();
@@ -194,7 +233,16 @@ void Loader::State::pass_validity_bounds() {
     const auto item = inventory.items().find(id);
     if (item == inventory.items().end()) continue;
     claims.touch(id);
-    update_faults(item->second);
+    judge(id, item->second);
+  }
+}
+
+void Loader::State::judge(ItemId id, Item& item) {
+  update_faults(item);
+  if (item.faults.empty()) {
+    faulty.erase(id);
+  } else {
+    faulty.insert(id);
   }
 }
 
@@ -209,7 +257,7 @@ void Loader::State::claim(ItemId id, Item& item) {
   holder.credentials = item.good;
   claims.set(id, std::move(holder), wanted);
   if (!item.id.empty()) ids_changed = true;
-  update_faults(item);
+  judge(id, item);
 }
 
 std::vector<Claim> Loader::State::claims_of(const Item& item) const {
@@ -273,11 +321,11 @@ void Loader::State::remake_ids() {
 void Loader::State::collect_standing() {
   auto& standing = outcome.standing;
   if (anchors.fault()) standing.push_back(*anchors.fault());
-  for (const auto& [key, place] : inventory.places()) {
-    standing.insert(standing.end(), place->faults.begin(), place->faults.end());
-  }
-  for (const auto& [id, item] : inventory.items()) {
-    standing.insert(standing.end(), item.faults.begin(), item.faults.end());
+  auto of_places = inventory.faults();
+  std::move(of_places.begin(), of_places.end(), std::back_inserter(standing));
+  for (const auto id : faulty) {
+    const auto& faults = inventory.items().at(id).faults;
+    standing.insert(standing.end(), faults.begin(), faults.end());
   }
   auto conflicts = claims.conflicts();
   std::move(conflicts.begin(), conflicts.end(), std::back_inserter(standing));
@@ -290,6 +338,9 @@ Loader::State::State(const State& other)
       ids(other.ids),
       inventory(other.inventory, *files, claims),
       anchors(other.anchors),
+      by_folder(other.by_folder),
+      unread(other.unread),
+      faulty(other.faulty),
       bounds(other.bounds),
       load_mode(other.load_mode),
       names_mode(other.names_mode),

@@ -38,6 +38,7 @@ struct FileContents {
 struct DirectoryEntry {
   std::string name;
   bool is_directory = false;  ///< after following links
+  bool dangling = false;      ///< a link to nothing: what it will be is not known yet
 };
 
 /// All access to certificate files goes through this interface, so that a privileged process can serve it later.

@@ -35,10 +35,16 @@ struct Loader::State {
   enum class Declared { AsBefore, Changed };
   void begin(WallTime at);
   LoadOutcome finish(Inventory::Look look, Declared names, const std::set<std::string>* only, const Executor& executor);
+  void read_all_again();
   void remake_declared();
   void index_declared();
   void read_items(const std::set<std::string>* only, const Executor& executor);
+  std::set<ItemId> concerned_by(const std::set<std::string>& folders) const;
   void take(ItemId id, Item& item, Reading reading);
+  void set_folders(ItemId id, Item& item, std::vector<std::string> folders);
+  void index_folders(ItemId id, const std::vector<std::string>& before, const std::vector<std::string>& after);
+  void forget(const Inventory::Removed& removed);
+  void judge(ItemId id, Item& item);
   void pass_validity_bounds();
   void claim(ItemId id, Item& item);
   std::vector<Claim> claims_of(const Item& item) const;
@@ -59,6 +65,10 @@ struct Loader::State {
   std::shared_ptr<const Snapshot::Index::Ids> ids;
   Inventory inventory;
   AnchorFile anchors;
+  // What a look at one folder concerns: items by the hashes of the folders that their files are in.
+  std::set<std::pair<std::size_t, ItemId>> by_folder;
+  std::set<ItemId> unread;  // items whose files are to be read whether they have changed or not
+  std::set<ItemId> faulty;  // items with faults
   // When certificates begin or cease to be valid, so that their names are decided anew then.
   std::set<std::pair<WallTime, ItemId>> bounds;
   Load load_mode = Load::Eager;

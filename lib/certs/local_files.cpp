@@ -175,7 +175,7 @@ class LocalFiles : public FileSource {
       if (entry == nullptr) break;
       const std::string_view name = entry->d_name;
       if (name == "." || name == "..") continue;
-      entries.push_back({std::string(name), is_directory(dirfd(folder.get()), *entry)});
+      entries.push_back(entry_of(dirfd(folder.get()), *entry));
     }
     if (errno != 0) return fail_with(describe(path, errno));
     return entries;
@@ -184,11 +184,13 @@ class LocalFiles : public FileSource {
   std::optional<std::string> link_target(const std::string& path) override { return link_text(path); }
 
  private:
-  static bool is_directory(int folder, const dirent& entry) {
-    if (entry.d_type == DT_DIR) return true;
-    if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return false;
+  static DirectoryEntry entry_of(int folder, const dirent& entry) {
+    DirectoryEntry made{entry.d_name, entry.d_type == DT_DIR, false};
+    if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return made;
     struct stat info{};
-    return fstatat(folder, entry.d_name, &info, 0) == 0 && S_ISDIR(info.st_mode);
+    made.dangling = fstatat(folder, entry.d_name, &info, 0) != 0;
+    made.is_directory = !made.dangling && S_ISDIR(info.st_mode);
+    return made;
   }
 };
 

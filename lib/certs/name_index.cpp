@@ -1,8 +1,10 @@
 #include "certs/name_index.h"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <memory>
 
 #include "tls/compat.h"
 
@@ -45,15 +47,25 @@ std::uint64_t word_at(const char* at) {
   return word;
 }
 
+std::shared_ptr<char[]> table_memory(std::size_t octets) {
+  return page_block(octets, octets < huge_page_octets ? Pages::Ordinary : Pages::Huge);
+}
+
+/// A small map takes what it needs, a page at a time; one that has filled a chunk is going to need more.
+Pages chunk_pages(std::size_t chunk) { return chunk == 0 ? Pages::Ordinary : Pages::Huge; }
+
 }  // namespace
 
 NameIndex::NameIndex(std::size_t table_size, const std::uint64_t (&seed)[2])
     : seed_{seed[0], seed[1]},
       table_size_(table_size),
       count_max_(table_size / 8 * 5),
-      table_(std::make_unique<std::atomic<std::uint64_t>[]>(table_size)),
+      table_memory_(table_memory(table_size * sizeof table_[0])),
+      table_(reinterpret_cast<std::atomic<std::uint64_t>*>(table_memory_.get())),
       // One more for each chunk whose end is too short for a record.
-      chunks_(std::make_unique<Chunk[]>(count_max_ * record_units(key_octets_max) / (chunk_units - 66) + 2)) {}
+      chunks_(std::make_unique<Chunk[]>(count_max_ * record_units(key_octets_max) / (chunk_units - 66) + 2)) {
+  std::uninitialized_value_construct_n(table_, table_size);
+}
 
 NameIndex::NameIndex() : NameIndex(first_table_size, {0, 0}) {
   RAND_bytes(reinterpret_cast<std::uint8_t*>(seed_), sizeof seed_);
@@ -85,14 +97,20 @@ std::string_view NameIndex::record_key(std::uint32_t position) const noexcept {
   return {at + header_octets, static_cast<unsigned char>(*at)};
 }
 
-std::optional<NameIndex::Hit> NameIndex::find(std::string_view key) const noexcept {
+NameIndex::Probe NameIndex::probe(std::string_view key) const noexcept {
   const std::uint64_t h = hash(key);
+  __builtin_prefetch(&table_[h & (table_size_ - 1)]);
+  return {key, h};
+}
+
+std::optional<NameIndex::Hit> NameIndex::find(const Probe& probe) const noexcept {
+  const std::uint64_t h = probe.hash;
   for (std::size_t cell = h & (table_size_ - 1);; cell = (cell + 1) & (table_size_ - 1)) {
     const std::uint64_t value = table_[cell].load(std::memory_order_acquire);
     if (value == 0) return std::nullopt;
     if (!same_tag(value, h)) continue;
     const auto text = record_key(position_in(value));
-    if (text == key) return Hit{id_in(value), text};
+    if (text == probe.key) return Hit{id_in(value), text};
   }
 }
 
@@ -106,7 +124,8 @@ std::uint32_t NameIndex::append_record(std::string_view key) {
   const std::size_t units = record_units(key.size());
   if (next_unit_ + units > chunk_count_ * chunk_units) {
     next_unit_ = chunk_count_ * chunk_units;
-    chunks_[chunk_count_++] = std::make_shared<char[]>(chunk_units * unit_octets);
+    chunks_[chunk_count_] = page_block(chunk_units * unit_octets, chunk_pages(chunk_count_));
+    ++chunk_count_;
   }
   const auto position = static_cast<std::uint32_t>(next_unit_);
   next_unit_ += units;
@@ -143,8 +162,9 @@ std::unique_ptr<NameIndex> NameIndex::copy() const {
   made->next_unit_ = next_unit_;
   made->positions_ = positions_;
   for (std::size_t i = 0; i < chunk_count_; ++i) {
-    made->chunks_[i] = std::make_shared<char[]>(chunk_units * unit_octets);
-    std::memcpy(made->chunks_[i].get(), chunks_[i].get(), chunk_units * unit_octets);
+    const auto octets = std::min(chunk_units, next_unit_ - i * chunk_units) * unit_octets;
+    made->chunks_[i] = page_block(chunk_units * unit_octets, chunk_pages(i));
+    std::memcpy(made->chunks_[i].get(), chunks_[i].get(), octets);
   }
   for (std::size_t i = 0; i < table_size_; ++i) {
     made->table_[i].store(table_[i].load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -153,7 +173,7 @@ std::unique_ptr<NameIndex> NameIndex::copy() const {
 }
 
 std::size_t NameIndex::memory() const {
-  return table_size_ * sizeof(std::uint64_t) + chunk_count_ * chunk_units * unit_octets +
+  return table_size_ * sizeof(std::uint64_t) + next_unit_ * unit_octets +
          positions_.capacity() * sizeof(std::uint32_t);
 }
 

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/page_block.h"
+
 namespace postern::certs {
 
 class NameIndex {
@@ -33,8 +35,16 @@ class NameIndex {
     Id id;
     std::string_view key;  ///< as it lies in the index
   };
+  /// A key on its way to find(): the memory that says whether it is there is being fetched already. Whoever has several
+  /// keys to look for makes all their probes first, and waits for memory once.
+  struct Probe {
+    std::string_view key;
+    std::uint64_t hash = 0;
+  };
+  Probe probe(std::string_view key) const noexcept;
   /// Also finds what was added after the reader's snapshot: its number is too large then. No allocation.
-  std::optional<Hit> find(std::string_view key) const noexcept;
+  std::optional<Hit> find(const Probe& probe) const noexcept;
+  std::optional<Hit> find(std::string_view key) const noexcept { return find(probe(key)); }
 
   // For the writer only:
 
@@ -57,7 +67,7 @@ class NameIndex {
  private:
   // A record: length (1 octet), text, padding; in the order of their numbers. Positions count in units of 4 octets.
   static constexpr std::size_t unit_octets = 4;
-  static constexpr std::size_t chunk_units = 16 * 1024;
+  static constexpr std::size_t chunk_units = huge_page_octets / unit_octets;
   using Chunk = std::shared_ptr<char[]>;
 
   NameIndex(std::size_t table_size, const std::uint64_t (&seed)[2]);
@@ -76,7 +86,8 @@ class NameIndex {
   std::size_t next_unit_ = 0;  // where the next record goes
   // A cell: 8 bits of the hash, the number (26 bits), position + 1 (30 bits); 0 is empty. Stored with release after the
   // record is whole. With the number here, what it leads to is fetched from memory while the record is compared.
-  std::unique_ptr<std::atomic<std::uint64_t>[]> table_;
+  std::shared_ptr<char[]> table_memory_;
+  std::atomic<std::uint64_t>* table_;
   std::unique_ptr<Chunk[]> chunks_;  // room for count_max_ records of the greatest length: never moved
   std::vector<std::uint32_t> positions_;  // by number; the writer's only
 };

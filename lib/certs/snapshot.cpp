@@ -17,8 +17,12 @@ std::uint64_t Snapshot::version() const { return index_->version; }
 std::size_t Snapshot::name_count() const { return index_->counts.names; }
 std::size_t Snapshot::certificate_count() const { return index_->counts.certificates; }
 
-Found Snapshot::entry_of(std::string_view key, tls::Match match) const noexcept {
-  const auto hit = index_->names->find(key);
+const Entry* Snapshot::find_key(std::string_view key) const noexcept {
+  return entry_of(index_->names->probe(key), tls::Match::Exact).entry;
+}
+
+Found Snapshot::entry_of(const NameIndex::Probe& probe, tls::Match match) const noexcept {
+  const auto hit = index_->names->find(probe);
   if (!hit) return {};
   const Entry* entry = index_->entries.find(hit->id);  // null for a name that a later generation added
   if (entry == nullptr || entry->empty()) return {};
@@ -26,20 +30,34 @@ Found Snapshot::entry_of(std::string_view key, tls::Match match) const noexcept 
 }
 
 Found Snapshot::find_canonical(std::string_view name) const noexcept {
-  if (const Found exact = entry_of(name, tls::Match::Exact); exact.entry != nullptr) return exact;
+  const NameIndex& names = *index_->names;
   const auto first_dot = name.find('.');
-  if (first_dot == std::string_view::npos || name.size() > NameIndex::key_octets_max) return {};
-  if (index_->counts.wildcards > 0) {
-    std::array<char, NameIndex::key_octets_max + 1> wildcard;
+  if (first_dot == std::string_view::npos || name.size() > NameIndex::key_octets_max) {
+    return entry_of(names.probe(name), tls::Match::Exact);
+  }
+  // The probes of all that may have to be asked come first, so that waits for memory are one. Of the parents only the
+  // nearest: those further up are few and asked for all the time.
+  const bool wildcards = index_->counts.wildcards > 0;
+  const bool parents = index_->counts.parents > 0;
+  const auto exact_probe = names.probe(name);
+  NameIndex::Probe wildcard_probe, parent_probe;
+  std::array<char, NameIndex::key_octets_max + 1> wildcard;
+  if (wildcards) {
     wildcard[0] = '*';
     const auto rest = name.substr(first_dot);
     std::copy(rest.begin(), rest.end(), wildcard.begin() + 1);
-    const Found found = entry_of({wildcard.data(), rest.size() + 1}, tls::Match::Wildcard);
-    if (found.entry != nullptr) return found;
+    wildcard_probe = names.probe({wildcard.data(), rest.size() + 1});
   }
-  if (index_->counts.parents == 0) return {};
-  for (auto dot = first_dot; dot != std::string_view::npos; dot = name.find('.', dot + 1)) {
-    const Found found = entry_of(name.substr(dot), tls::Match::Parent);
+  if (parents) parent_probe = names.probe(name.substr(first_dot));
+
+  if (const Found found = entry_of(exact_probe, tls::Match::Exact); found.entry != nullptr) return found;
+  if (wildcards) {
+    if (const Found found = entry_of(wildcard_probe, tls::Match::Wildcard); found.entry != nullptr) return found;
+  }
+  if (!parents) return {};
+  if (const Found found = entry_of(parent_probe, tls::Match::Parent); found.entry != nullptr) return found;
+  for (auto dot = name.find('.', first_dot + 1); dot != std::string_view::npos; dot = name.find('.', dot + 1)) {
+    const Found found = entry_of(names.probe(name.substr(dot)), tls::Match::Parent);
     if (found.entry != nullptr) return found;
   }
   return {};

@@ -40,7 +40,8 @@ struct Found {
 
 class Snapshot {
  public:
-  /// No allocation; for a hit two reads of memory one after the other that no cache can be expected to have.
+  /// No allocation; what no cache can be expected to have is read from memory in two steps for a hit
+  /// (the cell; then the text and the entry) and in one for a miss (the cells of all the keys).
   Found find(const DnsName& name) const noexcept { return find_canonical(name.text()); }
 
   /// An entry for `default_certificate`: the `id` of a `[[certificate]]`, or a name, which is looked up as find() does
@@ -48,7 +49,7 @@ class Snapshot {
   const Entry* find_default(std::string_view id_or_name) const noexcept;
 
   /// The entry of exactly this key, as each() tells it.
-  const Entry* find_key(std::string_view key) const noexcept { return entry_of(key, tls::Match::Exact).entry; }
+  const Entry* find_key(std::string_view key) const noexcept;
 
   /// Counts the generations of one loader, from 1.
   std::uint64_t version() const;
@@ -66,7 +67,7 @@ class Snapshot {
 
  private:
   Found find_canonical(std::string_view name) const noexcept;
-  Found entry_of(std::string_view key, tls::Match match) const noexcept;
+  Found entry_of(const NameIndex::Probe& probe, tls::Match match) const noexcept;
 
   std::unique_ptr<const Index> index_;
 };

@@ -82,10 +82,89 @@ TEST_CASE("a folder that became a dangling link is bad, not gone") {
   bench.settings.directories = {"/c"};
   bench.look();
   bench.files.remove("/c/one");
-  bench.files.put("/c/one", "stands for a link that leads nowhere");
+  bench.files.put_dangling_link("/c/one");
   bench.look();
   CHECK(bench.look(Loader::removal_delay).removed.empty());
   CHECK(bench.items().size() == 2);
+}
+
+namespace {
+
+/// A folder that was changed this long before the look.
+FileState changed_before(const Bench& bench, std::chrono::nanoseconds ago, std::uint64_t inode) {
+  const auto at = std::chrono::nanoseconds(bench.now.time_since_epoch()) - ago;
+  return {.device = 1, .inode = inode, .size = 0, .mtime_ns = at.count(), .ctime_ns = at.count()};
+}
+
+}  // namespace
+
+TEST_CASE("a folder is listed again only when its state has changed") {
+  Bench bench;
+  bench.files.put("/c/one/tls.crt", "");
+  bench.files.put("/c/b.pem", "");
+  bench.files.set_folder_state("/c", changed_before(bench, std::chrono::minutes(1), 1));
+  bench.files.set_folder_state("/c/one", changed_before(bench, std::chrono::minutes(1), 2));
+  bench.settings.directories = {"/c"};
+  bench.look();
+  CHECK(bench.files.listings() == Strings{"/c", "/c/one"});
+  const auto same = bench.look(std::chrono::seconds(60));
+  CHECK(bench.files.listings().empty());
+  CHECK(same.removed.empty());
+  CHECK_FALSE(same.look_again);
+  CHECK(bench.items().size() == 2);
+
+  bench.files.put("/c/c.pem", "");
+  bench.files.remove("/c/b.pem");
+  bench.files.set_folder_state("/c", changed_before(bench, std::chrono::seconds(30), 1));
+  const auto changed = bench.look();
+  CHECK(bench.files.listings() == Strings{"/c"});
+  CHECK(changed.look_again);
+  // What is missing stays missing in looks at a folder that is the same.
+  CHECK(bench.look(Loader::removal_delay).removed.size() == 1);
+  CHECK(bench.files.listings().empty());
+  CHECK(bench.items() == Strings{"/c/c.pem ", "/c/one/tls.crt /c/one/tls.key "});
+}
+
+TEST_CASE("a folder that has just changed, or has a link to nothing, is listed until that is over") {
+  Bench bench;
+  bench.files.put("/c/a.pem", "");
+  bench.files.set_folder_state("/c", changed_before(bench, std::chrono::milliseconds(3), 1));
+  bench.settings.directories = {"/c"};
+  for (int look = 0; look < 3; ++look) {  // at 0, 2 and 4 seconds
+    bench.look(look == 0 ? std::chrono::seconds(0) : std::chrono::seconds(2));
+    CHECK(bench.files.listings() == (look < 2 ? Strings{"/c"} : Strings{}));
+  }
+  bench.files.put_dangling_link("/c/disk");
+  bench.files.set_folder_state("/c", changed_before(bench, std::chrono::minutes(1), 1));
+  for (int look = 0; look < 2; ++look) {
+    bench.look();
+    CHECK(bench.files.listings() == Strings{"/c"});
+  }
+}
+
+TEST_CASE("a folder that could not be listed is listed again, though it is as before") {
+  Bench bench;
+  bench.files.put("/c/a.pem", "");
+  bench.files.set_folder_state("/c", changed_before(bench, std::chrono::minutes(1), 1));
+  bench.settings.directories = {"/c"};
+  bench.look();
+  bench.files.break_path("/c", "permission denied");
+  CHECK(bench.look().new_faults.size() == 1);
+  CHECK(bench.inventory.faults().size() == 1);
+  bench.files.mend("/c");
+  bench.look();
+  CHECK(bench.inventory.faults().empty());
+  CHECK(bench.items().size() == 1);
+}
+
+TEST_CASE("a hinted look lists its folder, whatever its state says") {
+  Bench bench;
+  bench.files.put("/c/a.pem", "");
+  bench.files.set_folder_state("/c", changed_before(bench, std::chrono::minutes(1), 1));
+  bench.settings.directories = {"/c"};
+  bench.look();
+  bench.files.put("/c/b.pem", "");
+  CHECK(bench.inventory.look_again_at({"/c"}, bench.now).added.size() == 1);
 }
 
 TEST_CASE("faults of places are told when they come up") {

@@ -41,6 +41,21 @@ class ScriptedFiles {
     const std::lock_guard lock(mutex_);
     broken_.erase(path);
   }
+  void put_dangling_link(const std::string& path) {
+    put(path, "");
+    const std::lock_guard lock(mutex_);
+    dangling_.insert(path);
+  }
+  /// What stat(2) says of a folder; without it, it says nothing.
+  void set_folder_state(const std::string& path, certs::FileState state) {
+    const std::lock_guard lock(mutex_);
+    folders_[path] = state;
+  }
+  /// Folders that were listed since this was asked last.
+  std::vector<std::string> listings() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(listings_, {});
+  }
   std::vector<std::string> reads() {
     const std::lock_guard lock(mutex_);
     return std::exchange(reads_, {});
@@ -65,6 +80,7 @@ class ScriptedFiles {
   Result<certs::FileState> state(const std::string& path) {
     const std::lock_guard lock(mutex_);
     if (const auto broken = broken_.find(path); broken != broken_.end()) return fail("{}: {}", path, broken->second);
+    if (const auto folder = folders_.find(path); folder != folders_.end()) return folder->second;
     const auto file = files_.find(path);
     if (file == files_.end()) return fail("{}: does not exist", path);
     return file->second.state;
@@ -79,6 +95,7 @@ class ScriptedFiles {
   Result<std::vector<certs::DirectoryEntry>> list(const std::string& path) {
     const std::lock_guard lock(mutex_);
     if (const auto broken = broken_.find(path); broken != broken_.end()) return fail("{}: {}", path, broken->second);
+    listings_.push_back(path);
     std::map<std::string, bool> names;
     for (const auto& [file, contents] : files_) {
       if (!file.starts_with(path + "/")) continue;
@@ -88,14 +105,18 @@ class ScriptedFiles {
     }
     if (names.empty()) return fail("{}: does not exist", path);
     std::vector<certs::DirectoryEntry> entries;
-    for (const auto& [name, is_directory] : names) entries.push_back({name, is_directory});
+    for (const auto& [name, is_directory] : names) {
+      entries.push_back({name, is_directory, dangling_.contains(path + "/" + name)});
+    }
     return entries;
   }
 
   std::mutex mutex_;
   std::map<std::string, certs::FileContents> files_;
   std::map<std::string, std::string> broken_;
-  std::vector<std::string> reads_;
+  std::map<std::string, certs::FileState> folders_;
+  std::set<std::string> dangling_;
+  std::vector<std::string> reads_, listings_;
   std::uint64_t inode_ = 0;
 };
 

@@ -28,7 +28,7 @@ TEST_CASE("each generation keeps its own elements") {
     }
     generations.emplace_back(slots, model);
   }
-  REQUIRE(model.size() > 32 * 256);  // three levels
+  REQUIRE(model.size() > 128 * 256);  // three levels
   for (const auto& [held, expected] : generations) {
     REQUIRE(held.size() == expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -60,7 +60,7 @@ TEST_CASE("changing one element of many copies a handful of nodes") {
   Slots<Counted>::Editor editor(slots, 2);
   editor.at(77777) = Counted();
   editor.at(77778) = Counted();
-  CHECK(Counted::copies() == 32);  // one leaf
+  CHECK(Counted::copies() == 128);  // one leaf
   CHECK(before.find(77777) != slots.find(77777));
   CHECK(before.find(5) == slots.find(5));
 }
