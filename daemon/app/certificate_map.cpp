@@ -9,13 +9,16 @@ namespace postern::app {
 CertificateMap::CertificateMap(std::shared_ptr<certs::FileSource> files, const std::string& state_folder)
     : files_(std::move(files)),
       history_(state_folder.empty() ? std::string() : state_folder + "/certs"),
+      cache_(state_folder.empty() ? std::string() : state_folder + "/certs/cache"),
       loader_(std::make_unique<certs::Loader>(files_, history_.last_version() + 1)),
       live_(certs::empty_snapshot()),
       newest_(live_) {}
 
-MapNews CertificateMap::start(const certs::SourceSettings& settings, WallTime now) {
+MapNews CertificateMap::start(const certs::SourceSettings& settings, WallTime now, std::string& notice) {
   MapNews news;
+  loader_->remember(cache_.read(notice));
   news.loaded = loader_->load(settings, now, executor_);
+  read_anew_ = news.loaded.items_read_anew;
   news.changes = news.loaded.changes;
   newest_ = news.loaded.snapshot;
   faults_ = news.loaded.standing.size();
@@ -28,9 +31,17 @@ Result<certs::Changes> CertificateMap::begin_history(WallTime now) {
   return changes;
 }
 
+void CertificateMap::keep_for_next_start() {
+  if (!keeps_history_) return;
+  if (cache_.is_due(std::exchange(read_anew_, 0), newest_->certificate_count())) {
+    cache_.write(pool_, loader_->remembered());
+  }
+}
+
 MapNews CertificateMap::look(const certs::SourceSettings& settings, const CertificateLook& where, WallTime now) {
   auto loaded = where.everywhere ? loader_->load(settings, now, executor_)
                                  : loader_->load_changed(where.folders, now, executor_);
+  read_anew_ += loaded.items_read_anew;
   if (!loaded.anything_changed) return {.loaded = std::move(loaded), .changes = {}, .loss = {}};
   MapNews news = judge(std::move(loaded), settings);
   write_down(news.loaded, now);
@@ -46,6 +57,7 @@ CertificateMap::Trial CertificateMap::attempt(const certs::SourceSettings& setti
 
 std::string CertificateMap::adopt(Trial trial, WallTime now) {
   loader_ = std::move(trial.loader);
+  read_anew_ += trial.news.loaded.items_read_anew;
   write_down(trial.news.loaded, now);
   return history_problem_;
 }

@@ -12,6 +12,7 @@
 #include "certs/loader.h"
 #include "daemon/app/map_history.h"
 #include "daemon/app/parallel.h"
+#include "daemon/app/start_cache_file.h"
 #include "daemon/uv/work_pool.h"
 
 namespace postern::app {
@@ -31,14 +32,18 @@ struct MapNews {
 
 class CertificateMap {
  public:
-  /// `state_folder` is where the history is kept. An empty one: there is none.
+  /// `state_folder` is where the history and the cache of the start are kept. An empty one: there are none.
   CertificateMap(std::shared_ptr<certs::FileSource> files, const std::string& state_folder);
 
-  /// The first load, of which everything may go live.
-  MapNews start(const certs::SourceSettings& settings, WallTime now);
+  /// The first load, of which everything may go live. `notice`, if it is set, is for the operator.
+  MapNews start(const certs::SourceSettings& settings, WallTime now, std::string& notice);
 
   /// Writes down the map of the start. Returns what has changed since this was done last, in an earlier process.
   Result<certs::Changes> begin_history(WallTime now);
+
+  /// Writes down what was found out, for the next start, when enough of it is new. Once the history has begun.
+  void keep_for_next_start();
+  std::string cache_problem() const { return cache_.problem(); }
 
   /// Looks for changes by itself.
   MapNews look(const certs::SourceSettings& settings, const CertificateLook& where, WallTime now);
@@ -74,6 +79,8 @@ class CertificateMap {
 
   std::shared_ptr<certs::FileSource> files_;
   MapHistory history_;
+  StartCacheFile cache_;
+  std::size_t read_anew_ = 0;  // since keep_for_next_start()
   bool keeps_history_ = false;
   std::string history_problem_;
   std::unique_ptr<certs::Loader> loader_;

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "certs/loader.h"
 #include "certs/pem.h"
+#include "daemon/app/state_file.h"
 #include "daemon/session/replace_file.h"
 #include "tls/pem.h"
 
@@ -29,13 +30,6 @@ constexpr std::string_view pin_name = "pinned";
 constexpr std::uint64_t changes_octets_min = 64 * 1024;  // before a whole map is written again
 constexpr std::size_t changes_max = 1000;
 constexpr std::size_t key_octets_max = 1024 * 1024;
-
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string octets(std::istreambuf_iterator<char>(in), {});
-  if (!in && octets.empty()) return fail("{}: cannot be read", path);
-  return octets;
-}
 
 /// Where links lead now: certbot's privkey.pem will lead to another file after the next renewal, and this one stays.
 void add_link_targets(certs::VersionFile& file) {
@@ -155,7 +149,7 @@ Result<certs::VersionFile> MapHistory::read(std::uint64_t version) const {
   while (step != versions_.begin() && !step->whole) --step;
   std::optional<certs::VersionFile> whole;
   for (; step <= wanted; ++step) {
-    const auto octets = read_file(path_of(*step));
+    const auto octets = read_state_file(path_of(*step));
     if (!octets) return fail_with(octets.error());
     auto read = certs::decode_version(*octets);
     if (!read) return fail("{}: {}", path_of(*step), read.error().text);
@@ -180,7 +174,7 @@ Result<void> MapHistory::pin(std::uint64_t version) {
 }
 
 std::uint64_t MapHistory::pinned() const {
-  const auto text = read_file(fmt::format("{}/{}", folder_, pin_name));
+  const auto text = read_state_file(fmt::format("{}/{}", folder_, pin_name));
   return text ? parse_decimal(trimmed(*text)).value_or(0) : 0;
 }
 

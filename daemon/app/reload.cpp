@@ -189,6 +189,7 @@ void Reloader::begin_history() {
         } else if (!changes->empty()) {
           report_change("certificates since the last run", *changes, map_->newest()->version());
         }
+        map_->keep_for_next_start();
       },
       [] {});
 }

@@ -86,7 +86,12 @@ tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
   std::vector<std::string> warnings;
   keep_policies(config_, warnings);
   for (const std::string& warning : warnings) journal_.note(observe::Level::Warning, warning);
-  const MapNews news = map_->start(config_.run.certificates, uv::wall_time());
+  std::string notice;
+  const MapNews news = map_->start(config_.run.certificates, uv::wall_time(), notice);
+  if (!notice.empty()) journal_.note(observe::Level::Warning, notice);
+  journal_.note(observe::Level::Info,
+                fmt::format("certificate sources: {} read and checked, {} known from the last run",
+                            news.loaded.items_read_anew, news.loaded.items_remembered));
   look_at_ticket_keys();
   report(news.loaded);
   failure.lines = publish_configuration(config_, pinned_or(news.loaded.snapshot));
@@ -202,6 +207,7 @@ void Reloader::report(const certs::LoadOutcome& loaded) {
   for (const certs::Fault& fault : loaded.standing) standing.push_back(rendered(fault));
   if (const auto& fault = ticket_keeper_.fault()) standing.push_back(rendered(*fault));
   if (!map_->history_problem().empty()) standing.push_back(map_->history_problem());
+  if (auto problem = map_->cache_problem(); !problem.empty()) standing.push_back(std::move(problem));
   const std::lock_guard lock(facts_mutex_);
   if (!loaded.faults.empty()) ++facts_.looks_failed;
   facts_.faults = std::move(standing);
@@ -357,6 +363,7 @@ Reloader::Looked Reloader::load_certificates(const CertificateLook& where) {
   Looked looked;
   looked.published = settle(news);
   if (looked.published) report_change("certificates reloaded", news.changes, news.loaded.snapshot->version());
+  map_->keep_for_next_start();
   if (load_users()) looked.published = true;
   looked.found_unseen = where.everywhere && news.loaded.files_read > 0;
   if (news.loaded.folders_changed) looked.directories = watched_directories();

@@ -9,9 +9,10 @@
 
 namespace postern::session {
 
-Result<void> replace_file(const std::string& path, std::string_view octets) {
+Result<void> replace_file(const std::string& path, std::string_view octets, Readers readers) {
   const std::string next = path + ".new";
-  const int descriptor = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+  const mode_t mode = readers == Readers::Owner ? 0600 : 0640;
+  const int descriptor = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (descriptor < 0) return fail("{}: {}", next, std::generic_category().message(errno));
   std::string_view rest = octets;
   while (!rest.empty()) {

@@ -8,7 +8,12 @@
 
 namespace postern::session {
 
-/// A new file, renamed over the old one when it is on disk. Readable for the owner and the group.
-Result<void> replace_file(const std::string& path, std::string_view octets);
+enum class Readers {
+  OwnerAndGroup,
+  Owner,
+};
+
+/// A new file, renamed over the old one when it is on disk.
+Result<void> replace_file(const std::string& path, std::string_view octets, Readers readers = Readers::OwnerAndGroup);
 
 }  // namespace postern::session

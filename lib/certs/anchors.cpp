@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tls/certificate_der.h"
+#include "tls/digest.h"
 #include "tls/pem.h"
 
 namespace postern::certs {
@@ -33,6 +34,7 @@ Result<std::shared_ptr<const Anchors>> Anchors::from_pem(std::string_view pem, s
     if (const auto parts = tls::parts_of(buffer.get())) made->subjects_.emplace(parts->subject);
   }
   made->source_ = std::move(source);
+  made->digest_ = tls::sha256(pem);
   return made;
 }
 

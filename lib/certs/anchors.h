@@ -35,9 +35,11 @@ class Anchors {
   std::optional<MissingIssuer> missing_issuer(const tls::Chain& chain, WallTime now) const;
 
   const std::string& source() const { return source_; }
+  const tls::Digest& digest() const { return digest_; }  ///< SHA-256 of the file
 
  private:
   std::string source_;
+  tls::Digest digest_{};
   bssl::UniquePtr<X509_STORE> store_;
   std::set<std::string, std::less<>> subjects_;  // distinguished names, DER
 };

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "certs/map_file.h"
+#include "certs/start_cache.h"
 
 namespace postern::certs {
 
@@ -40,14 +41,6 @@ bool still_has(const Place& folder, const Place& below) {
   const auto name = last_part(below.path);
   return std::binary_search(folder.subfolders.begin(), folder.subfolders.end(), name) ||
          std::binary_search(folder.dangling.begin(), folder.dangling.end(), name);
-}
-
-/// Whether a later change is sure to give the folder another state: its times come from a clock that stands still for
-/// some milliseconds (or, in old file systems, for up to two seconds).
-bool tells_changes(const FileState& state, WallTime now) {
-  constexpr std::chrono::seconds coarsest_clock{2};
-  const auto changed = std::chrono::nanoseconds(std::max(state.mtime_ns, state.ctime_ns));
-  return changed + coarsest_clock < now.time_since_epoch();
 }
 
 }  // namespace
@@ -335,6 +328,7 @@ Inventory::Listed Inventory::list(const std::string& path, unsigned depth) const
     return listed;
   }
   for (const auto& entry : *entries) {
+    listed.has_staples = listed.has_staples || is_staple_name(entry.name);
     if (entry.dangling) listed.dangling.push_back(entry.name);
   }
   std::sort(listed.dangling.begin(), listed.dangling.end());
@@ -376,7 +370,7 @@ void Inventory::take_layout(Place& folder, Listed listed) {
   set_faults(folder, {});
   folder.listed_in_look = looks_;
   // What a link to nothing will lead to some day, its folder does not tell.
-  const bool tells = listed.state && listed.dangling.empty() && tells_changes(*listed.state, now_);
+  const bool tells = listed.state && listed.dangling.empty() && state_tells_changes(*listed.state, now_);
   folder.state = tells ? listed.state : std::nullopt;
   folder.subfolders = std::move(listed.layout.subfolders);
   folder.dangling = std::move(listed.dangling);
@@ -387,7 +381,7 @@ void Inventory::take_layout(Place& folder, Listed listed) {
     if (!in_folder.key.empty()) what.files.push_back(joined(folder.path, in_folder.key));
     what.form = in_folder.key.empty() ? Form::Together : Form::Pair;
     what.stem = std::move(in_folder.stem);
-    found(folder, std::move(what));
+    found(folder, std::move(what)).may_have_staples = listed.has_staples;
   }
 }
 

@@ -95,6 +95,7 @@ class Inventory {
     std::optional<std::string> error;
     Layout layout;
     std::vector<std::string> dangling;
+    bool has_staples = false;
   };
   enum class Subfolders { All, New };
   Listed list(const std::string& path, unsigned depth) const;

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "certs/pem.h"
+#include "tls/digest.h"
 
 namespace postern::certs {
 
@@ -78,6 +79,7 @@ class ItemReader {
         if (std::find(known.begin(), known.end(), folder) == known.end()) known.push_back(std::move(folder));
       }
     }
+    if (take_remembered()) return std::move(reading_);
     if (!read_files()) return std::move(reading_);
     if (item_.form == Form::Pair) {
       read_pair();
@@ -86,6 +88,17 @@ class ItemReader {
     }
     for (const auto& path : staples_) read_staple_file(path);
     look_for_issuers();
+    finish();
+    return std::move(reading_);
+  }
+
+ private:
+  using Made = std::shared_ptr<tls::Credential>;
+
+  void finish() {
+    // What a staple is worth depends on the time, and what is lacking may be put right elsewhere: such items are read anew
+    // by each process.
+    if (!staples_.empty() || !reading_.problems.empty() || !reading_.lacking.empty()) reading_.remembered.clear();
     for (auto& credential : made_) {
       if (credential->deferred) {
         credential->chain.clear();
@@ -93,13 +106,82 @@ class ItemReader {
       }
       reading_.credentials.push_back(std::move(credential));
     }
-    return std::move(reading_);
   }
 
- private:
-  using Made = std::shared_ptr<tls::Credential>;
+  bool is_unread_key(std::size_t file) const {
+    return how_.load == Load::Lazy && item_.form == Form::Pair && file == 1;
+  }
+
+  /// False when the cache does not know these very files: then they are read, which says what is wrong with them.
+  bool take_remembered() {
+    if (how_.cache == nullptr || !staples_.empty()) return false;
+    auto known = how_.cache->find(item_.key);
+    if (!known || known->files.size() != item_.files.size() || !issuers_can_be_judged(*known)) return false;
+    if (!reads_the_same(known->files)) return false;
+    if (!(how_.load == Load::Lazy ? defer(known->credentials) : give_keys(known->credentials))) {
+      return false;
+    }
+    for (auto& credential : known->credentials) add(std::move(credential));
+    reading_.remembered = std::move(known->files);
+    reading_.from_cache = true;
+    look_for_issuers();
+    finish();
+    return true;
+  }
+
+  /// Without its chain, only that it lacked nothing under the anchors of then is known.
+  bool issuers_can_be_judged(const Recollection& known) const {
+    const auto here = how_.anchors != nullptr ? std::optional(how_.anchors->digest()) : std::nullopt;
+    return here == how_.cache->anchors() ||
+           std::none_of(known.credentials.begin(), known.credentials.end(),
+                        [](const Made& credential) { return credential->chain.empty(); });
+  }
+
+  /// Also reads the files that hold keys, into texts_.
+  bool reads_the_same(std::vector<RememberedFile>& known) {
+    texts_.resize(known.size());
+    bool same = true;
+    for (std::size_t i = 0; same && i < known.size(); ++i) {
+      RememberedFile& file = known[i];
+      same = reading_.seen[i].state == file.state;
+      const bool has_key = how_.load == Load::Eager && (item_.form == Form::Together || i == 1);
+      if (!same || is_unread_key(i) || (file.tells_changes && !has_key)) continue;
+      auto contents = files_.read(item_.files[i], pem_octets_max);
+      ++reading_.files_read;
+      same = contents && contents->state == file.state && file.digest == tls::sha256(contents->bytes);
+      if (!same) continue;
+      file.tells_changes = state_tells_changes(file.state, how_.now);
+      texts_[i] = std::move(contents->bytes);
+    }
+    if (!same) texts_.clear();
+    return same;
+  }
+
+  bool defer(const std::vector<Made>& remembered) {
+    for (const auto& credential : remembered) credential->deferred = deferred();
+    return true;
+  }
+
+  /// The digests say that each has the key that was found to fit it, in the same place.
+  bool give_keys(const std::vector<Made>& remembered) {
+    std::vector<PemGroup> groups;
+    if (item_.form == Form::Pair) {
+      groups.push_back({texts_[1], true, true});
+    } else {
+      groups = pem_groups({texts_.begin(), texts_.end()});
+    }
+    bool whole = groups.size() == remembered.size();
+    for (std::size_t i = 0; whole && i < groups.size(); ++i) {
+      auto key = tls::find_key(groups[i].text, item_.files.back());
+      whole = key && !remembered[i]->chain.empty();
+      if (whole) remembered[i]->key = tls::PrivateKey(std::move(*key));
+    }
+    if (!whole) texts_.clear();
+    return whole;
+  }
 
   void find_staples() {
+    if (!item_.may_have_staples) return;
     const std::size_t chains = item_.form == Form::Pair ? 1 : item_.files.size();
     for (std::size_t i = 0; i < chains; ++i) {
       for (auto& path : staple_paths(item_.files[i])) {
@@ -113,15 +195,21 @@ class ItemReader {
 
   bool read_files() {
     for (std::size_t i = 0; i < item_.files.size(); ++i) {
-      if (how_.load == Load::Lazy && item_.form == Form::Pair && i == 1) break;  // the key
+      if (is_unread_key(i)) {
+        if (reading_.seen[i].state) reading_.remembered.push_back({*reading_.seen[i].state, std::nullopt, false});
+        break;
+      }
       auto contents = files_.read(item_.files[i], pem_octets_max);
       ++reading_.files_read;
       if (!contents) {
         problem(Fault::Severity::Error, contents.error().text);
+        reading_.remembered.clear();
         return false;
       }
       // The state of what was read, which may be newer than what was seen a moment ago.
       reading_.seen[i] = {contents->state, {}};
+      reading_.remembered.push_back(
+          {contents->state, tls::sha256(contents->bytes), state_tells_changes(contents->state, how_.now)});
       texts_.push_back(std::move(contents->bytes));
     }
     return true;
@@ -238,6 +326,8 @@ class ItemReader {
 };
 
 }  // namespace
+
+bool is_staple_name(std::string_view name) { return name.ends_with(".ocsp") || name == "ocsp.der"; }
 
 Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how) {
   return ItemReader(files, item, how).read();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/instant.h"
@@ -15,6 +16,7 @@
 #include "certs/fault.h"
 #include "certs/loader.h"
 #include "certs/name_index.h"
+#include "certs/start_cache.h"
 
 namespace postern::certs {
 
@@ -49,6 +51,7 @@ struct Item {
   std::vector<std::string> files;        ///< for Form::Pair the chain first
   Form form = Form::Pair;
   std::string stem;                      ///< in a folder: what it is named after
+  bool may_have_staples = true;          ///< false: the listing of its folder shows none
   std::string id;                        ///< of a [[certificate]]
   std::string label;                     ///< in messages
   std::uint32_t order = 0;
@@ -67,6 +70,7 @@ struct Item {
   std::optional<WallTime> read_again_at; ///< although no file changes: a staple begins or ceases to be fresh
   std::vector<std::string> folders;      ///< those of its files and of what they link to
   std::vector<CredentialPtr> good;       ///< the last that could be used
+  std::vector<RememberedFile> remembered;  ///< its files, for a StartCache; empty: nothing that can be remembered
   std::vector<Fault> problems;           ///< with the files as they are now
   std::optional<WallTime> failing_since; ///< when there are problems: the load that saw the first
   std::vector<Fault> remarks;            ///< what is wrong with staples: the certificate is served without
@@ -83,6 +87,8 @@ struct Reading {
   std::vector<Fault> remarks;            ///< see Item
   std::vector<Lacking> lacking;          ///< see Item
   std::optional<WallTime> read_again_at;
+  std::vector<RememberedFile> remembered;  ///< see Item
+  bool from_cache = false;               ///< nothing had to be found out anew
   std::size_t files_read = 0;
 };
 
@@ -90,6 +96,7 @@ struct HowToRead {
   Load load = Load::Eager;
   WallTime now{};
   const Anchors* anchors = nullptr;  ///< null: nothing is said about chains
+  const StartCache* cache = nullptr;  ///< of an earlier process; may be null
 };
 
 /// Looks at the files of an item and reads them if one has changed. Does not touch the item. With Load::Lazy the
@@ -98,6 +105,9 @@ struct HowToRead {
 /// An OCSP response is looked for beside each chain: NAME.ocsp for NAME.pem, NAME.crt and so on, or NAME.pem.ocsp
 /// (HAProxy), or ocsp.der beside fullchain.pem (dehydrated).
 Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how);
+
+/// Whether a file of this name may be an OCSP response beside a chain.
+bool is_staple_name(std::string_view name);
 
 /// The folders in which a change may concern the file: its own, and that of its target when it is a link.
 std::vector<std::string> folders_of(FileSource& files, const std::string& path);

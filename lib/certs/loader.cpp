@@ -8,6 +8,7 @@
 
 #include "certs/layout.h"
 #include "certs/loader_state.h"
+#include "certs/start_cache.h"
 
 namespace postern::certs {
 
@@ -144,7 +145,7 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
   } else {
     for (const auto id : concerned_by(*only)) add(id, inventory.items().at(id));
   }
-  const HowToRead how{load_mode, now, anchors.current().get()};
+  const HowToRead how{load_mode, now, anchors.current().get(), cache.get()};
   Tasks tasks;
   for (std::size_t begin = 0; begin < jobs.size(); begin += items_a_task) {
     const std::size_t end = std::min(jobs.size(), begin + items_a_task);
@@ -153,9 +154,12 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
     });
   }
   executor(tasks);
+  cache.reset();
   for (auto& job : jobs) {
     outcome.files_read += job.reading.files_read;
-    if (job.reading.changed) take(job.id, *job.item, std::move(job.reading));
+    if (!job.reading.changed) continue;
+    ++(job.reading.from_cache ? outcome.items_remembered : outcome.items_read_anew);
+    take(job.id, *job.item, std::move(job.reading));
   }
 }
 
@@ -203,6 +207,7 @@ void Loader::State::take(ItemId id, Item& item, Reading reading) {
   }
   item.remarks = std::move(reading.remarks);
   item.lacking = std::move(reading.lacking);
+  item.remembered = std::move(reading.remembered);
   item.read_again_at = reading.read_again_at;
   bool same = reading.credentials.size() == item.good.size();
   for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_credential(*reading.credentials[i], *item.good[i]);
@@ -367,6 +372,17 @@ LoadOutcome Loader::load(const SourceSettings& settings, WallTime now, const Exe
 
 LoadOutcome Loader::load_changed(const std::vector<std::string>& folders, WallTime now, const Executor& executor) {
   return state_->load_changed(folders, now, executor);
+}
+
+void Loader::remember(std::shared_ptr<const StartCache> cache) { state_->cache = std::move(cache); }
+
+Remembered Loader::remembered() const {
+  Remembered known;
+  if (const auto& anchors = state_->anchors.current()) known.anchors = anchors->digest();
+  for (const auto& [id, item] : state_->inventory.items()) {
+    if (!item.remembered.empty()) known.items.push_back({item.key, item.remembered, item.good});
+  }
+  return known;
 }
 
 std::vector<std::string> Loader::watched_directories() const {

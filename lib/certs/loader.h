@@ -60,12 +60,17 @@ class FileSource {
 /// Reads with the rights of this process.
 std::unique_ptr<FileSource> make_local_file_source();
 
+class StartCache;
+struct Remembered;
+
 struct LoadOutcome {
   std::shared_ptr<const Snapshot> snapshot;  ///< never null
   Changes changes;
   std::vector<Fault> faults;    ///< that the load before did not have: to be logged
   std::vector<Fault> standing;  ///< all that is wrong now, old and new: to be shown to who asks
   std::size_t files_read = 0;
+  std::size_t items_read_anew = 0;  ///< certificates (or groups of them) whose files were read and checked
+  std::size_t items_remembered = 0;  ///< that a StartCache told of
   /// Something is gone that was there before, and is still served: load again at this time or later. It goes when it
   /// is gone then, too (a file that is being replaced, or a folder being mounted, comes back).
   std::optional<WallTime> look_again;
@@ -99,6 +104,11 @@ class Loader {
   LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime now,
                            const Executor& executor = run_inline);
   static constexpr std::chrono::seconds removal_delay{2};
+
+  /// What an earlier process has found out, for the next load.
+  void remember(std::shared_ptr<const StartCache> cache);
+  /// What this one has found out, for a later process. Shares the certificates: it is to be encoded beside this thread.
+  Remembered remembered() const;
 
   /// What the sources hold, in the order in which it was found first: at most about `rows_max` rows (those of one item
   /// stay together), from where the page before ended. `live` is the snapshot that is served now, which may be another

@@ -71,6 +71,7 @@ struct Loader::State {
   std::set<ItemId> faulty;  // items with faults
   // When certificates begin or cease to be valid, so that their names are decided anew then.
   std::set<std::pair<WallTime, ItemId>> bounds;
+  std::shared_ptr<const StartCache> cache;  // until the first load has ended
   Load load_mode = Load::Eager;
   // For Names::Declared: the names of domains and maps, and by parent, for wildcard certificates.
   Names names_mode = Names::All;

@@ -1,93 +1,17 @@
 #include "certs/version_file.h"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 #include <unordered_map>
 
-#include "tls/compat.h"
+#include "certs/binary.h"
 
 namespace postern::certs {
 
 namespace {
 
 constexpr std::string_view magic = "postern certificate map 1\n";
-constexpr std::size_t digest_octets = SHA256_DIGEST_LENGTH;
-
-std::string digest_of(std::string_view octets) {
-  tls::Digest digest;
-  SHA256(reinterpret_cast<const std::uint8_t*>(octets.data()), octets.size(), digest.data());
-  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
-}
-
-class Writer {
- public:
-  void number(std::uint64_t value) {
-    for (int i = 0; i < 8; ++i) out_ += static_cast<char>(value >> (8 * i));
-  }
-  void text(std::string_view value) {
-    number(value.size());
-    out_ += value;
-  }
-  void digest(const std::optional<tls::Digest>& value) {
-    out_ += value ? '\1' : '\0';
-    if (value) out_.append(reinterpret_cast<const char*>(value->data()), value->size());
-  }
-  void raw(std::string_view octets) { out_ += octets; }
-  std::string finish() {
-    out_ += digest_of(out_);
-    return std::move(out_);
-  }
-
- private:
-  std::string out_;
-};
-
-/// Remembers that there was too little, so that only the end has to be looked at; gives zeros then.
-class Reader {
- public:
-  explicit Reader(std::string_view octets) : rest_(octets) {}
-
-  std::uint64_t number() {
-    const auto octets = take(8);
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < octets.size(); ++i) {
-      value |= std::uint64_t{static_cast<unsigned char>(octets[i])} << (8 * i);
-    }
-    return value;
-  }
-  /// A count of things of which each takes at least an octet.
-  std::uint64_t count() {
-    const auto value = number();
-    if (value > rest_.size()) good_ = false;
-    return good_ ? value : 0;
-  }
-  std::string text() { return std::string(take(count())); }
-  std::optional<tls::Digest> digest() {
-    const auto there = take(1);
-    if (there != "\1") return std::nullopt;
-    const auto octets = take(digest_octets);
-    tls::Digest value{};
-    std::copy(octets.begin(), octets.end(), value.begin());
-    return value;
-  }
-  bool good() const { return good_; }
-  bool at_end() const { return good_ && rest_.empty(); }
-
- private:
-  std::string_view take(std::uint64_t count) {
-    if (count > rest_.size()) good_ = false;
-    if (!good_) return {};
-    const auto taken = rest_.substr(0, count);
-    rest_.remove_prefix(count);
-    return taken;
-  }
-
-  std::string_view rest_;
-  bool good_ = true;
-};
-
-void write_summary(Writer& out, const VersionSummary& summary) {
+void write_summary(BinaryWriter& out, const VersionSummary& summary) {
   out.number(summary.version);
   out.number(static_cast<std::uint64_t>(summary.time.time_since_epoch().count()));
   for (const auto value : {summary.names, summary.certificates, summary.added, summary.removed, summary.renewed,
@@ -96,7 +20,7 @@ void write_summary(Writer& out, const VersionSummary& summary) {
   }
 }
 
-VersionSummary read_summary(Reader& in) {
+VersionSummary read_summary(BinaryReader& in) {
   VersionSummary summary;
   summary.version = in.number();
   summary.time = WallTime(std::chrono::seconds(static_cast<std::int64_t>(in.number())));
@@ -156,7 +80,7 @@ VersionFile changed_version(const Snapshot& snapshot, std::uint64_t base, const 
 
 /// Certificates of a chain stand once, in a table: most chains share their intermediates.
 std::string encode(const VersionFile& file) {
-  Writer out;
+  BinaryWriter out;
   out.raw(magic);
   write_summary(out, file.summary);
   out.number(file.base);
@@ -184,12 +108,12 @@ std::string encode(const VersionFile& file) {
     out.digest(entry.ecdsa);
     out.digest(entry.rsa);
   }
-  return out.finish();
+  return with_digest(out.take());
 }
 
 Result<VersionSummary> decode_summary(std::string_view octets) {
   if (!octets.starts_with(magic)) return fail("is no version of a certificate map");
-  Reader in(octets.substr(magic.size()));
+  BinaryReader in(octets.substr(magic.size()));
   const auto summary = read_summary(in);
   if (!in.good()) return fail("is cut off");
   return summary;
@@ -197,10 +121,9 @@ Result<VersionSummary> decode_summary(std::string_view octets) {
 
 Result<VersionFile> decode_version(std::string_view octets) {
   if (!octets.starts_with(magic)) return fail("is no version of a certificate map");
-  if (octets.size() < magic.size() + digest_octets) return fail("is cut off");
-  const auto content = octets.substr(0, octets.size() - digest_octets);
-  if (digest_of(content) != octets.substr(content.size())) return fail("is damaged: its digest is another one");
-  Reader in(content.substr(magic.size()));
+  const auto content = checked_content(octets);
+  if (!content) return fail_with(content.error());
+  BinaryReader in(content->substr(magic.size()));
   VersionFile file;
   file.summary = read_summary(in);
   file.base = in.number();

@@ -147,7 +147,9 @@ ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO* client_hello
     handshake.wants_credential = true;
     return ssl_select_cert_retry;
   }
-  return apply(client_hello->ssl, connection) ? ssl_select_cert_success : ssl_select_cert_error;
+  if (apply(client_hello->ssl, connection)) return ssl_select_cert_success;
+  connection.refusal = handshake.choice.credential->source + ": the certificate and its key cannot be used";
+  return ssl_select_cert_error;
 }
 
 int acknowledge_server_name(SSL* ssl, int* /*alert*/, void* /*unused*/) noexcept {

@@ -65,8 +65,7 @@ Result<ReadChain> read_chain(std::string_view pem, std::string_view source) {
     if (block.label != "CERTIFICATE" && block.label != "X509 CERTIFICATE") continue;
     const auto der = decode_pem(block, source);
     if (!der) return fail_with(der.error());
-    bssl::UniquePtr<CRYPTO_BUFFER> buffer(
-        CRYPTO_BUFFER_new(reinterpret_cast<const std::uint8_t*>(der->data()), der->size(), certificate_pool()));
+    auto buffer = pooled_certificate(*der);
     const auto names = parts_of(buffer.get());
     if (!names) return fail("{}:{}: the certificate is damaged: it is not an X.509 structure", source, block.line);
     const bool known = std::any_of(read.chain.begin(), read.chain.end(),
@@ -161,23 +160,6 @@ void read_names(const X509* certificate, LeafFacts& facts) {
   }
 }
 
-std::optional<KeyKind> kind_of(const EVP_PKEY* key) {
-  switch (EVP_PKEY_id(key)) {
-    case EVP_PKEY_RSA: return KeyKind::Rsa;
-    case EVP_PKEY_ED25519: return KeyKind::Ed25519;
-    case EVP_PKEY_EC: break;
-    default: return std::nullopt;
-  }
-  switch (EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key)))) {
-    case NID_X9_62_prime256v1: return KeyKind::EcdsaP256;
-    case NID_secp384r1: return KeyKind::EcdsaP384;
-    case NID_secp521r1: return KeyKind::EcdsaP521;
-    default: return std::nullopt;
-  }
-}
-
-constexpr std::string_view served_keys = "postern serves EC keys on P-256, P-384 and P-521, RSA and Ed25519";
-
 struct ReadLeaf {
   LeafFacts facts;
   bssl::UniquePtr<EVP_PKEY> public_key;
@@ -213,51 +195,6 @@ Result<ReadLeaf> read_leaf_certificate(CRYPTO_BUFFER* der, std::string_view sour
   return read;
 }
 
-bssl::UniquePtr<EVP_PKEY> parse_key(std::string_view label, std::string_view der) {
-  CBS cbs;
-  CBS_init(&cbs, reinterpret_cast<const std::uint8_t*>(der.data()), der.size());
-  bssl::UniquePtr<EVP_PKEY> key;
-  if (label == "PRIVATE KEY") {  // PKCS#8, RFC 5958
-    key.reset(EVP_parse_private_key(&cbs));
-  } else if (label == "RSA PRIVATE KEY") {  // PKCS#1, RFC 8017 appendix A.1.2
-    bssl::UniquePtr<RSA> rsa(RSA_parse_private_key(&cbs));
-    key.reset(EVP_PKEY_new());
-    if (!rsa || !EVP_PKEY_set1_RSA(key.get(), rsa.get())) return nullptr;
-  } else {  // SEC1, RFC 5915
-    bssl::UniquePtr<EC_KEY> ec(EC_KEY_parse_private_key(&cbs, nullptr));
-    key.reset(EVP_PKEY_new());
-    if (!ec || !EVP_PKEY_set1_EC_KEY(key.get(), ec.get())) return nullptr;
-  }
-  return CBS_len(&cbs) == 0 ? std::move(key) : nullptr;
-}
-
-Result<bssl::UniquePtr<EVP_PKEY>> read_key(std::string_view pem, std::string_view source) {
-  const auto blocks = read_pem(pem, source);
-  if (!blocks) return fail_with(blocks.error());
-  const auto block = std::find_if(blocks->begin(), blocks->end(), [](const PemBlock& candidate) {
-    constexpr std::string_view suffix = "PRIVATE KEY";
-    return candidate.label.size() >= suffix.size() &&
-           candidate.label.substr(candidate.label.size() - suffix.size()) == suffix;
-  });
-  if (block == blocks->end()) return fail("{}: holds no private key", source);
-  if (block->encrypted || block->label == "ENCRYPTED PRIVATE KEY") {
-    return fail("{0}: the private key is encrypted: decrypt it with `openssl pkey -in {0} -out FILE`", source);
-  }
-  if (block->label != "PRIVATE KEY" && block->label != "RSA PRIVATE KEY" && block->label != "EC PRIVATE KEY") {
-    return fail("{}:{}: a {} is of no use here: {}", source, block->line, escaped(block->label, 40), served_keys);
-  }
-  auto der = decode_pem(*block, source);
-  if (!der) return fail_with(der.error());
-  auto key = parse_key(block->label, *der);
-  OPENSSL_cleanse(der->data(), der->size());
-  const auto reason = drain_errors();
-  if (!key || !kind_of(key.get())) {
-    return fail("{}:{}: the private key cannot be used{}{}: {}", source, block->line, reason.empty() ? "" : ": ",
-                reason, served_keys);
-  }
-  return key;
-}
-
 std::shared_ptr<Credential> assemble(ReadChain read, LeafFacts leaf, std::string_view source_chain) {
   auto credential = std::make_shared<Credential>();
   credential->chain = std::move(read.chain);
@@ -275,15 +212,9 @@ std::string first_name_of(const LeafFacts& leaf) {
 
 }  // namespace
 
-std::string_view to_string(KeyKind kind) {
-  switch (kind) {
-    case KeyKind::EcdsaP256: return "ECDSA P-256";
-    case KeyKind::EcdsaP384: return "ECDSA P-384";
-    case KeyKind::EcdsaP521: return "ECDSA P-521";
-    case KeyKind::Rsa: return "RSA";
-    case KeyKind::Ed25519: return "Ed25519";
-  }
-  return "unknown";
+bssl::UniquePtr<CRYPTO_BUFFER> pooled_certificate(std::string_view der) {
+  return bssl::UniquePtr<CRYPTO_BUFFER>(
+      CRYPTO_BUFFER_new(reinterpret_cast<const std::uint8_t*>(der.data()), der.size(), certificate_pool()));
 }
 
 std::string issuer_for_people(CRYPTO_BUFFER& certificate) {
@@ -339,7 +270,9 @@ Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, 
   if (!read) return fail_with(read.error());
   auto leaf = read_leaf_certificate(read->chain.front().get(), source_chain);
   if (!leaf) return fail_with(leaf.error());
-  auto key = read_key(key_pem, source_key);
+  const auto encoded = find_key(key_pem, source_key);
+  if (!encoded) return fail_with(encoded.error());
+  auto key = decode_key(*encoded, source_key);
   if (!key) return fail_with(key.error());
   const bool matches = EVP_PKEY_cmp(leaf->public_key.get(), key->get()) == 1;
   drain_errors();
@@ -348,7 +281,7 @@ Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, 
                 source_chain);
   }
   auto credential = assemble(std::move(*read), std::move(leaf->facts), source_chain);
-  credential->key = std::move(*key);
+  credential->key = PrivateKey(std::move(*key));
   return credential;
 }
 

@@ -14,12 +14,10 @@
 #include "base/result.h"
 #include "tls/client_hello.h"
 #include "tls/compat.h"
+#include "tls/private_key.h"
 #include "tls/staple.h"
 
 namespace postern::tls {
-
-enum class KeyKind : std::uint8_t { EcdsaP256, EcdsaP384, EcdsaP521, Rsa, Ed25519 };
-std::string_view to_string(KeyKind kind);
 
 using Digest = std::array<std::uint8_t, 32>;  // SHA-256
 
@@ -60,7 +58,7 @@ class Deferred {
 /// (CRYPTO_BUFFER_POOL).
 struct Credential {
   Chain chain;
-  bssl::UniquePtr<EVP_PKEY> key;
+  PrivateKey key;
   LeafFacts leaf;
   std::string source;  ///< the file it came from, for people
   std::vector<std::string> key_files;  ///< of which one holds the key, if it came from files
@@ -70,6 +68,9 @@ struct Credential {
   /// What was wrong with the files but could be repaired, one sentence each, for the operator.
   std::vector<std::string> notes;
 };
+
+/// A certificate in the pool of the process: equal ones are one object.
+bssl::UniquePtr<CRYPTO_BUFFER> pooled_certificate(std::string_view der);
 
 /// Reads PEM: every CERTIFICATE block in order (put in chain order where it is not), the first private key block of
 /// `key_pem` (PKCS#8, SEC1, PKCS#1; encrypted ones are refused with an error that says so). The two may be the same

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <set>
@@ -40,6 +41,16 @@ class ScriptedFiles {
   void mend(const std::string& path) {
     const std::lock_guard lock(mutex_);
     broken_.erase(path);
+  }
+  /// When the file was changed last, since 1970: long ago unless this says otherwise.
+  void set_time(const std::string& path, std::chrono::nanoseconds time) {
+    const std::lock_guard lock(mutex_);
+    files_.at(path).state.mtime_ns = time.count();
+  }
+  /// Other octets under the same state: what a clock that stands still for some milliseconds makes possible.
+  void put_unseen(const std::string& path, std::string bytes) {
+    const std::lock_guard lock(mutex_);
+    files_.at(path).bytes = std::move(bytes);
   }
   void put_dangling_link(const std::string& path) {
     put(path, "");

@@ -1,0 +1,30 @@
+#include "certs/binary.h"
+
+#include "tls/digest.h"
+
+namespace postern::certs {
+
+namespace {
+
+std::string_view view_of(const tls::Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
+
+}  // namespace
+
+std::string with_digest(std::string content) {
+  const auto digest = tls::sha256(content);
+  content += view_of(digest);
+  return content;
+}
+
+Result<std::string_view> checked_content(std::string_view octets) {
+  if (octets.size() < tls::Digest().size()) return fail("is cut off");
+  const auto content = octets.substr(0, octets.size() - tls::Digest().size());
+  if (view_of(tls::sha256(content)) != octets.substr(content.size())) {
+    return fail("is damaged: its digest is another one");
+  }
+  return content;
+}
+
+}  // namespace postern::certs

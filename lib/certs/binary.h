@@ -1,0 +1,88 @@
+// How the files in `state_dir/certs` are written and read: numbers of eight octets (least first), texts with their length
+// before them.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/result.h"
+#include "tls/credential.h"
+
+namespace postern::certs {
+
+class BinaryWriter {
+ public:
+  void number(std::uint64_t value) {
+    for (int i = 0; i < 8; ++i) out_ += static_cast<char>(value >> (8 * i));
+  }
+  void text(std::string_view value) {
+    number(value.size());
+    out_ += value;
+  }
+  void digest(const std::optional<tls::Digest>& value) {
+    out_ += value ? '\1' : '\0';
+    if (value) out_.append(reinterpret_cast<const char*>(value->data()), value->size());
+  }
+  void raw(std::string_view octets) { out_ += octets; }
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+/// Remembers that there was too little, so that only the end has to be looked at; gives zeros then.
+class BinaryReader {
+ public:
+  explicit BinaryReader(std::string_view octets) : rest_(octets) {}
+
+  std::uint64_t number() {
+    const auto octets = take(8);
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < octets.size(); ++i) {
+      value |= std::uint64_t{static_cast<unsigned char>(octets[i])} << (8 * i);
+    }
+    return value;
+  }
+  /// A count of things of which each takes at least an octet.
+  std::uint64_t count() {
+    const auto value = number();
+    if (value > rest_.size()) good_ = false;
+    return good_ ? value : 0;
+  }
+  std::string_view view() { return take(count()); }
+  std::string text() { return std::string(view()); }
+  std::optional<tls::Digest> digest() {
+    const auto there = take(1);
+    if (there != "\1") return std::nullopt;
+    tls::Digest value{};
+    const auto octets = take(value.size());
+    std::copy(octets.begin(), octets.end(), value.begin());
+    return value;
+  }
+  bool good() const { return good_; }
+  bool at_end() const { return good_ && rest_.empty(); }
+
+ private:
+  std::string_view take(std::uint64_t count) {
+    if (count > rest_.size()) good_ = false;
+    if (!good_) return {};
+    const auto taken = rest_.substr(0, count);
+    rest_.remove_prefix(count);
+    return taken;
+  }
+
+  std::string_view rest_;
+  bool good_ = true;
+};
+
+/// The content with its SHA-256 behind it.
+std::string with_digest(std::string content);
+/// The content, if the digest at its end says that it is what was written.
+Result<std::string_view> checked_content(std::string_view octets);
+
+}  // namespace postern::certs

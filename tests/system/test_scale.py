@@ -1,0 +1,85 @@
+"""A thousand certificates and a hundred thousand names: loaded, served, renewed, and found again by the next start."""
+
+import pytest
+
+from harness import clients
+from harness.ca import fingerprint
+from harness.processes import run
+from harness.wait import eventually
+
+CERTIFICATES = 1_000
+NAMES_EACH = 90  # and one wildcard
+MAPS = 10
+NAMES_A_MAP = 1_000
+
+
+@pytest.fixture
+def many(build, folder, authority):
+    """The folder of the certificates, and a file with the trust anchors of all that this test serves."""
+    made = run([build / "tests" / "issue-many", folder / "many", CERTIFICATES, NAMES_EACH])
+    assert made.returncode == 0, made.stderr
+    roots = folder / "roots.pem"
+    roots.write_bytes((folder / "many" / "root.pem").read_bytes() + authority.root.read_bytes())
+    return folder / "many" / "live", roots
+
+
+def sni_map(folder, live):
+    """A map of names that certificates cover by their wildcards; its files are copies, as Postfix wants them."""
+    lines = []
+    for number in range(MAPS):
+        place = live / f"c{number}.example.test"
+        combined = folder / f"combined-{number}.pem"
+        combined.write_bytes((place / "privkey.pem").read_bytes() + (place / "fullchain.pem").read_bytes())
+        lines += [f"h{host}.m{number}.example.test  {combined}\n" for host in range(NAMES_A_MAP)]
+    path = folder / "sni.map"
+    path.write_text("".join(lines))
+    return path
+
+
+def test_many_names_are_served_and_found_again_by_the_next_start(posternd, folder, many, default_leaf):
+    live, roots = many
+    server = posternd(certificates={"directories": [live], "maps": [sni_map(folder, live)], "roots": roots})
+    cache = folder / "state" / "certs" / "cache"
+
+    def served(name):
+        return clients.openssl(*server.address(), name).fingerprint
+
+    def file_of(number):
+        return fingerprint((live / f"c{number}.example.test" / "fullchain.pem").read_bytes())
+
+    def all_is_served():
+        assert server.status()["names"] == CERTIFICATES * (NAMES_EACH + 1) + MAPS * NAMES_A_MAP + 1
+        assert not server.status()["faults"]
+        assert served("n0.c0.example.test") == file_of(0)
+        assert served("n89.c999.example.test") == file_of(999)
+        assert served("n7.c500.example.test") == file_of(500)
+        assert served("any.m500.example.test") == file_of(500)
+        assert served("h999.m9.example.test") == file_of(9)
+        assert served("n90.c0.example.test") == default_leaf.fingerprint
+
+    server.wait_for_message("1011 read and checked, 0 known from the last run")
+    all_is_served()
+
+    before = file_of(500)
+    for name in ("privkey.pem", "fullchain.pem"):
+        (folder / "many" / "renewed" / "c500.example.test" / name).rename(live / "c500.example.test" / name)
+    assert file_of(500) != before
+    eventually(lambda: served("n7.c500.example.test") == file_of(500), "the renewed certificate")
+    eventually(cache.exists, "the cache is written")
+    assert cache.stat().st_mode & 0o777 == 0o600
+    assert b"PRIVATE KEY" not in cache.read_bytes()
+
+    server.stop()
+    server.start()
+    server.wait_for_message("1 read and checked, 1010 known from the last run")
+    all_is_served()
+    eventually(lambda: not list(cache.parent.glob("*.new")), "the cache is written")
+    server.stop()
+
+    octets = bytearray(cache.read_bytes())
+    octets[len(octets) // 2] ^= 1
+    cache.write_bytes(octets)
+    server.start()
+    server.wait_for_message(str(cache), "is damaged", "all certificates and keys are read and checked anew")
+    server.wait_for_message("1011 read and checked, 0 known from the last run")
+    all_is_served()
