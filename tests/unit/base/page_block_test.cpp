@@ -16,7 +16,7 @@ TEST_CASE("a block is zero from end to end and can be written to") {
       const auto block = page_block(octets, pages);
       CHECK(std::all_of(block.get(), block.get() + static_cast<std::ptrdiff_t>(octets), [](char c) { return c == 0; }));
       std::fill(block.get(), block.get() + static_cast<std::ptrdiff_t>(octets), 'x');
-      CHECK(block[octets - 1] == 'x');
+      CHECK(block.get()[octets - 1] == 'x');
     }
   }
 }
