@@ -74,9 +74,9 @@ std::set<std::string> described(const Snapshot& snapshot) {
       }
       if (!credential->deferred) {
         const bssl::UniquePtr<X509> parsed(X509_parse_from_buffer(credential->chain[0].get()));
-        const bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(parsed.get()));
+        const bssl::UniquePtr<EVP_PKEY> public_key(X509_get_pubkey(parsed.get()));
         REQUIRE(credential->key.get() != nullptr);
-        text += EVP_PKEY_cmp(key.get(), credential->key.get()) == 1 ? " fits" : " does not fit";
+        text += EVP_PKEY_cmp(public_key.get(), credential->key.get()) == 1 ? " fits" : " does not fit";
       }
       all.insert(std::move(text));
     }
