@@ -89,9 +89,11 @@ tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
   std::string notice;
   const MapNews news = map_->start(config_.run.certificates, uv::wall_time(), notice);
   if (!notice.empty()) journal_.note(observe::Level::Warning, notice);
-  journal_.note(observe::Level::Info,
-                fmt::format("certificate sources: {} read and checked, {} known from the last run",
-                            news.loaded.items_read_anew, news.loaded.items_remembered));
+  if (reading == Reading::AsConfigured) {
+    journal_.note(observe::Level::Info,
+                  fmt::format("certificate sources: {} read and checked, {} known from the last run",
+                              news.loaded.items_read_anew, news.loaded.items_remembered));
+  }
   look_at_ticket_keys();
   report(news.loaded);
   failure.lines = publish_configuration(config_, pinned_or(news.loaded.snapshot));

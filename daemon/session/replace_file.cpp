@@ -1,6 +1,7 @@
 #include "daemon/session/replace_file.h"
 
 #include <fcntl.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <cerrno>
