@@ -149,6 +149,7 @@ Message carry_out(Operation operation, Fields& fields, GuardedFiles& files) {
         for (const auto& entry : entries) {
           answer.add(std::string_view(entry.name));
           answer.add(std::uint64_t{entry.is_directory ? 1u : 0u});
+          answer.add(std::uint64_t{entry.dangling ? 1u : 0u});
         }
       });
     case Operation::LinkTarget: {
@@ -204,6 +205,7 @@ class Client final : public LoaderFiles {
       for (auto left = fields.number(); left > 0; --left) {
         certs::DirectoryEntry entry{fields.string(), false};
         entry.is_directory = fields.number() != 0;
+        entry.dangling = fields.number() != 0;
         entries.push_back(std::move(entry));
       }
       return entries;

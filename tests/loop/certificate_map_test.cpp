@@ -55,7 +55,7 @@ struct World {
   };
   /// A process that starts, and is quiet until its cache is on disk.
   Started start() const {
-    CertificateMap map(state());
+    CertificateMap map(certs::make_local_file_source(), state());
     Started started;
     started.news = map.start(settings, now, started.notice);
     REQUIRE(map.begin_history(now));
@@ -111,7 +111,7 @@ TEST_CASE("a cache that cannot be used costs one notice and a cold start") {
 
 TEST_CASE("without a state folder nothing is kept") {
   const World world;
-  CertificateMap map("");
+  CertificateMap map(certs::make_local_file_source(), "");
   std::string notice;
   CHECK(map.start(world.settings, world.now, notice).loaded.items_read_anew == 3);
   map.keep_for_next_start();
@@ -121,7 +121,7 @@ TEST_CASE("without a state folder nothing is kept") {
 
 TEST_CASE("one goes back to a version, and ahead again, with the keys of then") {
   const World world;
-  CertificateMap map(world.state());
+  CertificateMap map(certs::make_local_file_source(), world.state());
   std::string notice;
   map.went_live(map.start(world.settings, world.now, notice).loaded.snapshot);
   REQUIRE(map.begin_history(world.now));
@@ -153,7 +153,7 @@ TEST_CASE("one goes back to a version, and ahead again, with the keys of then") 
 TEST_CASE("a map that loses too much is held back") {
   World world;
   for (int i = 0; i < 30; ++i) world.put(fmt::format("n{}.example", i));
-  CertificateMap map("");
+  CertificateMap map(certs::make_local_file_source(), "");
   std::string notice;
   map.went_live(map.start(world.settings, world.now, notice).loaded.snapshot);
   fs::remove_all(fs::path(world.settings.directories[0]));
