@@ -93,3 +93,15 @@ def test_sslscan_finds_nothing_old(posternd):
     assert "not vulnerable to heartbleed" in seen.stdout, seen.stdout
     assert "Session renegotiation not supported" in seen.stdout, seen.stdout
     assert not re.search(r"^Accepted .*(RC4|3DES|NULL|EXP|anon)", seen.stdout, re.MULTILINE), seen.stdout
+
+
+def test_nmap_finds_no_relay(posternd, scripted):
+    """`+` forces the scripts, which else look at the usual ports only."""
+    server = posternd(scripted().target)
+    host, port = server.address()
+    seen = run([tool("nmap"), "-Pn", "-p", str(port), "--script", "+smtp-commands,+smtp-open-relay", host], limit=120)
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert f"smtp-commands: {HOSTNAME}, PIPELINING, SIZE " in seen.stdout, seen.stdout
+    assert "all tests failed" in seen.stdout, seen.stdout
+    # Each of its tries has a line, with what it tried and why not.
+    assert server.records("recipient", status="refused"), server.process.stderr
