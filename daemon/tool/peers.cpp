@@ -141,8 +141,9 @@ class MxLook final : public Client {
       done_ = true;
       session_.quit();
     } else if (const auto* failed = std::get_if<smtp::SessionFailed>(&event)) {
-      seen.greeted = seen.greeted || failed->stage == smtp::ClientStage::StartTls;
-      fail_with_reason(failed->error.text);
+      const bool hello_was_good = failed->stage == smtp::ClientStage::Hello && failed->reply && failed->reply->positive();
+      seen.greeted = seen.greeted || hello_was_good || failed->stage == smtp::ClientStage::StartTls;
+      fail_with_reason(hello_was_good ? "it does not offer STARTTLS" : failed->error.text);
     }
   }
 

@@ -199,7 +199,6 @@ Result<void> audit_configuration(const Configured& configured, const std::vector
   options.policy_defaults = default_entries(configured, config::ListenerProtocol::MtaSts);
   mtasts::Audit audit(*configured.map, std::move(options), findings);
 
-  add_file_faults(configured, findings);
   check_that_policies_are_served(configured, findings);
   mark_what_listeners_use(run, audit);
   for (const auto* domain : domains) audit.take(session::domain_view(*domain, *run.policies));
@@ -208,8 +207,10 @@ Result<void> audit_configuration(const Configured& configured, const std::vector
     const auto* policy = run.policies->find(name);
     return policy != nullptr && policy->mode != mtasts::Mode::None;
   });
-  if (domains.size() == static_cast<std::size_t>(std::count_if(run.domains.begin(), run.domains.end(),
-                                                               [](const auto& domain) { return domain.name.has_value(); }))) {
+  const auto named = std::count_if(run.domains.begin(), run.domains.end(), [](const auto& domain) { return domain.name.has_value(); });
+  const bool all_domains = domains.size() == static_cast<std::size_t>(named);
+  if (all_domains) {
+    add_file_faults(configured, findings);
     audit.report_unused_names();
   }
   if (!configured.memory_fault.empty()) {
