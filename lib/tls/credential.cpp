@@ -240,19 +240,6 @@ bool LeafFacts::covers(const DnsName& name) const {
                      [parent](const DnsName& wildcard) { return wildcard.text() == parent; });
 }
 
-Result<std::string> public_key_info_of_private(std::string_view key_pem, std::string_view source) {
-  const auto key = read_key(key_pem, source);
-  if (!key) return fail_with(key.error());
-  bssl::ScopedCBB cbb;
-  std::uint8_t* der = nullptr;
-  std::size_t size = 0;
-  if (!CBB_init(cbb.get(), 128) || !EVP_marshal_public_key(cbb.get(), key->get()) || !CBB_finish(cbb.get(), &der, &size)) {
-    return fail("{}: {}", source, drain_errors());
-  }
-  const bssl::UniquePtr<std::uint8_t> owned(der);
-  return std::string(reinterpret_cast<const char*>(der), size);
-}
-
 Result<std::shared_ptr<Credential>> make_deferred_credential(std::string_view chain_pem, std::string_view source_chain,
                                                              std::shared_ptr<const Deferred> deferred) {
   auto read = read_chain(chain_pem, source_chain);

@@ -83,9 +83,6 @@ Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, 
 Result<std::shared_ptr<Credential>> make_deferred_credential(std::string_view chain_pem, std::string_view source_chain,
                                                              std::shared_ptr<const Deferred> deferred);
 
-/// The SubjectPublicKeyInfo, DER, of the first private key in a PEM text.
-Result<std::string> public_key_info_of_private(std::string_view key_pem, std::string_view source);
-
 /// How a credential was found.
 enum class Match : std::uint8_t { Exact, Wildcard, Parent, Default };
 std::string_view to_string(Match match);

@@ -1,10 +1,30 @@
 #include "tls/public_key.h"
 
 #include "tls/certificate_der.h"
-#include "tls/credential.h"
+#include "tls/errors.h"
 #include "tls/pem.h"
+#include "tls/private_key.h"
 
 namespace postern::tls {
+
+namespace {
+
+Result<std::string> public_key_info_of_private(std::string_view pem, std::string_view source) {
+  const auto encoded = find_key(pem, source);
+  if (!encoded) return fail_with(encoded.error());
+  const auto key = decode_key(*encoded, source);
+  if (!key) return fail_with(key.error());
+  bssl::ScopedCBB cbb;
+  std::uint8_t* der = nullptr;
+  std::size_t size = 0;
+  if (!CBB_init(cbb.get(), 128) || !EVP_marshal_public_key(cbb.get(), key->get()) || !CBB_finish(cbb.get(), &der, &size)) {
+    return fail("{}: {}", source, drain_errors());
+  }
+  const bssl::UniquePtr<std::uint8_t> owned(der);
+  return std::string(reinterpret_cast<const char*>(der), size);
+}
+
+}  // namespace
 
 std::optional<std::string> public_key_info(const CRYPTO_BUFFER* certificate) {
   const auto parts = parts_of(certificate);
