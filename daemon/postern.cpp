@@ -11,6 +11,7 @@
 #include "daemon/tool/probe.h"
 #include "daemon/tool/reload.h"
 #include "daemon/tool/sessions.h"
+#include "daemon/tool/sni.h"
 #include "daemon/tool/status.h"
 #include "daemon/tool/steer.h"
 #include "daemon/tool/store.h"
@@ -200,6 +201,23 @@ int run(int argc, char** argv) {
     }
     tlsrpt_arguments.format = format();
     exit_code = tool::tlsrpt(tlsrpt_arguments);
+  });
+
+  tool::SniArguments sni_arguments;
+  auto* sni = app.add_subcommand("sni", "Say which names senders ask for, and who refuses the certificates that they get");
+  add_control_options(sni);
+  auto* sni_domain = sni->add_option("--domain", sni_arguments.domain, "Of the mail to this domain: is `enforce` safe for it?")
+                         ->type_name("DOMAIN");
+  sni->add_flag("--failures", sni_arguments.failures, "The latest handshakes that failed, with what the client offered")
+      ->excludes(sni_domain);
+  sni->add_option("--window", sni_arguments.window, "How far back: 1h, 24h or 7d")
+      ->check(CLI::IsMember({"1h", "24h", "7d"}))
+      ->capture_default_str();
+  sni->add_option("--limit", sni_arguments.limit, "How many senders, or failures")->type_name("N")->capture_default_str();
+  sni->callback([&] {
+    sni_arguments.control = control;
+    sni_arguments.format = format();
+    exit_code = tool::sni(sni_arguments);
   });
 
   tool::StoreArguments arguments;

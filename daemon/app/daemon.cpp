@@ -26,6 +26,7 @@
 #include "daemon/app/reload.h"
 #include "daemon/app/rights.h"
 #include "daemon/app/service_manager.h"
+#include "daemon/app/score_answers.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
 #include "daemon/app/state_lock.h"
@@ -98,6 +99,7 @@ class Daemon {
     say_ready();
     loop_.run();
     for (auto& worker : workers_) worker->join();
+    shared_.score->stop();
     shared_.ledger->stop();  // while the loops are there that it calls back to
     shared_.stop_pools();
     journal_.note(observe::Level::Info, "posternd has ended");
@@ -139,6 +141,7 @@ class Daemon {
          .note = [this](observe::Level level, std::string_view text) { journal_.note(level, text); }});
     if (!ledger) return failed(Exit::RunFailure, {ledger.error().text});
     shared_.ledger = std::move(*ledger);
+    shared_.score = std::make_unique<ScoreKeeper>(loop_, config.start.state_dir, config.run.score, journal_);
     for (unsigned i = 0; i < count; ++i) {
       workers_.push_back(std::make_unique<Worker>(Worker::Options{i, count, config.run.hostname, config.start.dns_servers}, shared_,
                                                   std::move((*sockets)[i])));
@@ -265,6 +268,7 @@ class Daemon {
 
   void refresh_workers() {
     if (shared_.ledger) shared_.ledger->configure(shared_.settings.current()->ledger);
+    if (shared_.score) shared_.score->configure(shared_.settings.current()->score);
     for (auto& worker : workers_) worker->refresh();
   }
 
@@ -291,6 +295,8 @@ class Daemon {
       reply(undrain());
     } else if (const auto* level = std::get_if<control::LogLevelRequest>(&request)) {
       reply(set_log_level(*level));
+    } else if (asks_score(request)) {
+      answer_from_score({*shared_.score, shared_.settings, shared_.tls, workers_}, request, std::move(reply));
     } else {
       ask_workers(sources(), {}, [this, reply = std::move(reply)](const Overview& overview) {
         reply(status_reply(sources(), overview));

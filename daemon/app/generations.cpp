@@ -47,6 +47,14 @@ session::ListenerSettings listener_settings(const config::Listener& listener) {
   return made;
 }
 
+std::shared_ptr<const report::MxTable> mx_table(const std::vector<delivery::DomainSettings>& domains) {
+  auto made = std::make_shared<report::MxTable>();
+  for (const auto& domain : domains) {
+    if (domain.name) made->add(*domain.name, domain.mx);
+  }
+  return made;
+}
+
 }  // namespace
 
 std::vector<Endpoint> listening_addresses(const config::RunConfig& run) {
@@ -84,6 +92,8 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
   made->spill_octets_max = run.spill_octets_max;
   made->ledger = run.ledger;
   made->policies = run.policies;
+  made->score = run.score;
+  made->mx = mx_table(run.domains);
   made->recipient_checks = run.recipient_checks;
   made->harvest = run.harvest;
   made->routes = std::make_shared<const delivery::RouteTable>(run.backends, run.domains, run.postmaster, run.routes);

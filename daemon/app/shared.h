@@ -9,6 +9,7 @@
 #include "certs/credential_cache.h"
 #include "certs/settings.h"
 #include "daemon/app/loader_process.h"
+#include "daemon/app/score_keeper.h"
 #include "daemon/session/budget.h"
 #include "daemon/session/catch_all_table.h"
 #include "daemon/session/connection_limits.h"
@@ -38,6 +39,7 @@ struct Shared {
   session::HarvestTable harvest;
   session::MessageBudgets budgets;
   std::unique_ptr<storage::StoredLedger> ledger;  ///< before there are workers, and as long as there are
+  std::unique_ptr<ScoreKeeper> score;  ///< likewise
   std::shared_ptr<session::ShareTable> backend_shares = std::make_shared<session::ShareTable>();
   std::shared_ptr<session::CatchAllTable> catch_alls = std::make_shared<session::CatchAllTable>();
   uv::WorkPool web_pool{{.name = "web", .threads = 1, .queue_max = 256, .nice = 0}};
@@ -48,6 +50,8 @@ struct Shared {
       {.name = "keys", .threads = std::max(1u, std::thread::hardware_concurrency()), .queue_max = 1024, .nice = 10}};
   /// Chains and keys of certificates that are loaded lazily. Not the reloader's thread, which may be at a long load.
   uv::WorkPool credential_pool{{.name = "credentials", .threads = 2, .queue_max = 1024, .nice = 0}};
+  /// Whether chains lead to a trust anchor, for the score: nobody waits for it.
+  uv::WorkPool trust_pool{{.name = "trust", .threads = 1, .queue_max = 1024, .nice = 10}};
   certs::CredentialCache credentials{certs::SourceSettings().cache};
 
   /// Before the workers' loops are destroyed: what the pools finish is posted there.
@@ -56,6 +60,7 @@ struct Shared {
     spill_pool.stop();
     key_pool.stop();
     credential_pool.stop();
+    trust_pool.stop();
   }
 };
 

@@ -43,6 +43,9 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
                                                .key_pool = &shared.key_pool}),
       relay_backends_(loop_, resolver_, options_.hostname),
       ids_(options_.number),
+      score_feed_(loop_, *shared.score),
+      trust_(loop_, shared.trust_pool, tls_),
+      scores_{score_feed_, trust_, settings_},
       handshakes_{loop_, shared.key_pool, shared.credential_pool, shared.credentials, journal_, counters_},
       services_{.loop = loop_,
                 .spill_pool = shared.spill_pool,
@@ -55,6 +58,7 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
                 .ledger = *shared.ledger,
                 .harvest = shared.harvest,
                 .reverse_dns = reverse_dns_,
+                .scores = scores_,
                 .journal = journal_,
                 .counters = counters_,
                 .ids = ids_,
@@ -142,6 +146,13 @@ void Worker::open_the_door() {
     for (const auto& acceptor : acceptors_) {
       if (const auto opened = acceptor->open(); !opened) journal_.note(observe::Level::Error, opened.error().text);
     }
+  });
+}
+
+void Worker::bring_score(std::function<void()> done) {
+  loop_.post([this, done = std::move(done)]() mutable {
+    score_feed_.bring();
+    shared_.score->after_what_was_brought(std::move(done));
   });
 }
 
@@ -235,6 +246,7 @@ void Worker::start_shut_down(Duration drain, std::function<void()> done) {
 void Worker::continue_shut_down() {
   if (!shutting_down_ || !sessions_.empty() || !webs_.empty() || !on_shut_down_) return;
   drain_timer_.reset();
+  score_feed_.bring();
   backends_.shut_down([this, done = std::exchange(on_shut_down_, nullptr)] {
     relay_backends_.shut_down([this, done] {
       loop_.stop();

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "daemon/app/score_feed.h"
 #include "daemon/app/shared.h"
 #include "daemon/session/backends.h"
 #include "daemon/session/relay_backends.h"
@@ -60,6 +61,8 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
   /// Connections are refused from now on, or taken again. Sessions go on.
   void close_the_door();
   void open_the_door();
+  /// What was counted so far is with the keeper of the score when `done` is called, on its loop.
+  void bring_score(std::function<void()> done);
 
  private:
   session::Inbound* find(session::SessionId id) override;
@@ -90,6 +93,9 @@ class Worker : private session::SessionDirectory, private session::WebDirectory 
   session::Backends backends_;
   session::RelayBackends relay_backends_;
   session::IdSource ids_;
+  ScoreFeed score_feed_;
+  session::ChainTrust trust_;
+  session::ScoreServices scores_;
   session::HandshakeServices handshakes_;
   session::InboundServices services_;
   session::WebServices web_services_;

@@ -48,6 +48,7 @@ void Inbound::begin() {
   const ListenerSettings& listener = settings->listeners.at(listener_);
   hostname_ = listener.hostname_at(record_.local.address);
   ask_for_name();
+  if (settings->score.enabled) score_ = std::make_shared<SessionScore>(services_.scores);
   switch (listener.tls) {
     case ListenerTls::None: return start_smtp(smtp::TlsState::Unavailable);
     case ListenerTls::Starttls: return start_smtp(smtp::TlsState::Offered);
@@ -174,7 +175,10 @@ bool Inbound::handle_smtp_events() {
 
 void Inbound::handle(const smtp::SessionClosing& event) {
   // Many clients send QUIT behind the final dot, before they have the answer: they are no less orderly.
-  if (event.why == smtp::SessionClosing::Why::Quit) settle_reply(Received::Surely);
+  if (event.why == smtp::SessionClosing::Why::Quit) {
+    settle_reply(Received::Surely);
+    if (score_) score_->ended(SessionScore::End::Quit);
+  }
   close_politely(std::string(smtp::to_string(event.why)));
 }
 
@@ -252,6 +256,7 @@ void Inbound::on_end() {
   if (stream_ && !stream_->established()) {
     record_handshake();
     record_.tls_error = "the client closed the connection";
+    if (score_) score_->gave_up(*stream_, record_.tls_error, SessionScore::End::Closed);
     return close_now("TLS handshake failed");
   }
   if (!smtp_) return close_now("peer closed before the greeting");
@@ -264,7 +269,9 @@ void Inbound::on_failure(const Error& error) {
   if (stream_ && !stream_->established()) {
     record_handshake();
     record_.tls_error = error.text;
+    if (score_) score_->gave_up(*stream_, record_.tls_error, SessionScore::End::Reset);
   }
+  if (score_) score_->ended(SessionScore::End::Reset);
   close_now("connection lost: " + error.text);
 }
 
@@ -297,6 +304,7 @@ void Inbound::close_now(std::string outcome) {
 }
 
 void Inbound::end(std::string outcome) {
+  if (score_) score_->ended(peer_ended_ ? SessionScore::End::Closed : SessionScore::End::Ours);
   phase_ = Phase::Closing;
   record_.outcome = std::move(outcome);
   settle_reply(socket_->acknowledged() ? Received::Surely : Received::Perhaps);
@@ -315,6 +323,8 @@ void Inbound::on_closed() {
 void Inbound::finish_record() {
   record_ = view().record;
   services_.journal.record(record_);
+  const bool greeted = smtp_ && !smtp_->client_name().empty();
+  if (score_) score_->finish(record_, dns_name_, greeted ? SessionScore::Hello::Said : SessionScore::Hello::Missing);
   if (refusals_ > refusals_told_max) {
     services_.journal.note(observe::Level::Info, fmt::format("{}: {}: {} more commands were refused", record_.id,
                                                              peer_.text(), refusals_ - refusals_told_max));

@@ -19,6 +19,7 @@
 #include "daemon/session/journal.h"
 #include "daemon/session/relaying.h"
 #include "daemon/session/reverse_dns.h"
+#include "daemon/session/session_score.h"
 #include "daemon/session/settings.h"
 #include "daemon/session/transaction.h"
 #include "daemon/uv/loop.h"
@@ -59,6 +60,7 @@ struct InboundServices {
   delivery::Ledger& ledger;
   HarvestTable& harvest;
   ReverseDns& reverse_dns;
+  ScoreServices& scores;
   Journal& journal;
   Counters& counters;
   IdSource& ids;
@@ -207,6 +209,7 @@ class Inbound : private uv::SocketHandler {
   std::unique_ptr<Relaying> relaying_;       // where an MTA behind us decides
   std::optional<ClientDnsName> dns_name_;    // absent: DNS is being asked
   std::optional<smtp::BodyOffered> body_waiting_for_name_;
+  std::shared_ptr<SessionScore> score_;      // null: nothing is counted
   struct RelayedRecipient {
     smtp::EventNumber number;
     smtp::ForwardPath to;

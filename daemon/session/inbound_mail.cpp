@@ -41,6 +41,10 @@ std::shared_ptr<Transaction> Inbound::new_transaction(const smtp::ReversePath& f
   auto made = Transaction::make({services_.loop, services_.backends, services_.budgets, services_.ledger, services_.journal},
                                 services_.settings.get(), from, parameters, transaction_facts());
   if (dns_name_) made->name_client(*dns_name_);
+  if (score_) {
+    score_->mail_named();
+    made->count_for(score_);
+  }
   return made;
 }
 

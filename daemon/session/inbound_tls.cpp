@@ -52,6 +52,7 @@ void Inbound::handle(const tls::Established&) {
   hostname_ = name_over_tls();
   record_handshake();
   services_.journal.established(record_);
+  if (score_) score_->established(*stream_);
   if (smtp_) {
     smtp_->tls_started(hostname_, extensions(), services_.loop.now());
     reroute_after_tls(services_.settings.get());
@@ -71,6 +72,8 @@ std::string Inbound::name_over_tls() const {
 }
 
 void Inbound::handle(const tls::Plaintext& event) {
+  // Until now: an alert may come instead, and what was offered is worth knowing then.
+  stream_->forget_handshake();
   if (smtp_) smtp_->receive(event.bytes, services_.loop.now());
 }
 
@@ -82,6 +85,7 @@ void Inbound::handle(const tls::PeerClosed&) {
 void Inbound::handle(const tls::TlsFailed& event) {
   if (event.during_handshake) record_handshake();
   record_.tls_error = event.reason;
+  if (score_) score_->broke(*stream_, event.reason, event.alert_received, event.alert_sent);
   close_politely(event.during_handshake ? "TLS handshake failed" : "TLS failed");
 }
 
@@ -98,7 +102,6 @@ void Inbound::record_handshake() {
   record_.tls_version = stream_->facts().version;
   record_.tls_cipher = stream_->facts().cipher;
   record_.resumed = stream_->facts().resumed;
-  stream_->forget_handshake();
 }
 
 void Inbound::on_timer() {
@@ -107,6 +110,7 @@ void Inbound::on_timer() {
   if (handshake_deadline_) {
     record_handshake();
     record_.tls_error = "the handshake took too long";
+    if (score_) score_->gave_up(*stream_, record_.tls_error, SessionScore::End::Ours);
     return close_now("TLS handshake timed out");
   }
   smtp_->expire(services_.loop.now());

@@ -17,6 +17,8 @@
 #include "delivery/plan.h"
 #include "delivery/user_list.h"
 #include "mtasts/policy_host.h"
+#include "report/settings.h"
+#include "report/sts.h"
 #include "smtp/extensions.h"
 #include "smtp/settings.h"
 #include "tls/context.h"
@@ -81,6 +83,16 @@ struct RunSettings {
   delivery::HarvestSettings harvest;
   delivery::UserLists users;  ///< of backends that have RecipientCheck::Listed
   std::shared_ptr<const mtasts::PolicyTable> policies;  ///< never null
+  report::ScoreSettings score;
+  std::shared_ptr<const report::MxTable> mx = std::make_shared<report::MxTable>();
+};
+
+/// Says whether the public would follow a chain of ours.
+class ChainJudge {
+ public:
+  virtual ~ChainJudge() = default;
+  /// From any thread; half a millisecond.
+  virtual bool vouch_for(const tls::Credential& credential, WallTime now) const = 0;
 };
 
 /// One generation of what handshakes need.
@@ -89,6 +101,7 @@ struct TlsGeneration {
   /// Where the defaults of the listeners are found: `snapshot`, or an older one while a default is missing there.
   std::shared_ptr<const certs::Snapshot> default_snapshot;
   std::map<Endpoint, std::shared_ptr<const tls::ServerContext>> contexts;  ///< by listening address; none without TLS
+  std::shared_ptr<const ChainJudge> chain_judge;  ///< null: nothing can be said about chains
 };
 
 }  // namespace postern::session

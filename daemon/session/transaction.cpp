@@ -228,6 +228,12 @@ void Transaction::log(const smtp::ForwardPath& asked, const std::string& backend
   record.code = outcome.reply.code;
   record.reply = outcome.reply.enhanced.empty() ? outcome.reply.text : outcome.reply.enhanced + " " + outcome.reply.text;
   record.status = status;
+  if (score_) {
+    record.sts = score_->sts(asked);
+    // What the ledger says was taken, was counted when it was.
+    const bool taken = status == delivery::to_string(delivery::RecipientOutcome::Status::Taken);
+    if (taken) score_->took(asked, facts_.transaction);
+  }
   services_.journal.record(record);
 }
 

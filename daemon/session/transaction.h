@@ -16,6 +16,7 @@
 #include "daemon/session/journal.h"
 #include "daemon/session/message.h"
 #include "daemon/session/reverse_dns.h"
+#include "daemon/session/session_score.h"
 #include "daemon/session/settings.h"
 #include "daemon/uv/loop.h"
 #include "delivery/ledger.h"
@@ -71,6 +72,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   /// A refusal, logged for each recipient, when too many messages wait for one of the backends already.
   std::optional<smtp::Reply> too_busy();
+
+  /// What is taken is counted there, and log lines say what it makes of the connection.
+  void count_for(std::shared_ptr<SessionScore> score) { score_ = std::move(score); }
 
   /// The recipient for the Received header: only when there is exactly one (RFC 5321 section 4.4 and 7.6).
   std::optional<smtp::ForwardPath> only_recipient() const;
@@ -172,6 +176,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   smtp::MailParameters parameters_;
   observe::RecipientRecord facts_;
   ClientDnsName client_name_;
+  std::shared_ptr<SessionScore> score_;
   Instant began_{};
   Instant handed_off_at_{};
   Instant final_deadline_{};

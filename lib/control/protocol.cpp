@@ -218,6 +218,123 @@ void fields(Is<LogLevelReply> auto& reply, Visitor&& field) {
 }
 
 template <class Visitor>
+void fields(Is<SniKind> auto& kind, Visitor&& field) {
+  field("kind", kind.kind);
+  field("count", kind.count);
+}
+
+template <class Visitor>
+void fields(Is<SniCounts> auto& counts, Visitor&& field) {
+  field("handshakes", counts.handshakes);
+  field("exact", counts.exact);
+  field("wildcard", counts.wildcard);
+  field("unknown", counts.unknown);
+  field("unusable", counts.unusable);
+  field("without_sni", counts.without_sni);
+  field("tls13", counts.tls13);
+  field("tls12", counts.tls12);
+  field("older", counts.older);
+  field("resumed", counts.resumed);
+  field("accepted", counts.accepted);
+  field("left", counts.left);
+  field("failed", counts.failed);
+  field("refused", counts.refused);
+  field("refusals", counts.refusals);
+  field("downgraded", counts.downgraded);
+  field("clear_sessions", counts.clear_sessions);
+  field("messages", counts.messages);
+}
+
+template <class Visitor>
+void fields(Is<SniSender> auto& sender, Visitor&& field) {
+  field("sender", sender.sender);
+  field("verified", sender.verified);
+  field("missing", sender.missing);
+  field("counts", sender.counts);
+}
+
+template <class Visitor>
+void fields(Is<SniRefusal> auto& refusal, Visitor&& field) {
+  field("server_name", refusal.server_name);
+  field("local", refusal.local);
+  field("sender", refusal.sender);
+  field("verified", refusal.verified);
+  field("refused", refusal.refused);
+  field("how", refusal.how);
+  field("downgraded", refusal.downgraded);
+  field("domains", refusal.domains);
+  field("help", refusal.help);
+}
+
+template <class Visitor>
+void fields(Is<SniReply> auto& reply, Visitor&& field) {
+  field("enabled", reply.enabled);
+  field("window", reply.window);
+  field("totals", reply.totals);
+  field("sender_count", reply.sender_count);
+  field("senders", reply.senders);
+  field("refusals", reply.refusals);
+  field("nameless_refusals", reply.nameless_refusals);
+  field("dropped", reply.dropped);
+}
+
+template <class Visitor>
+void fields(Is<SniDomainSender> auto& sender, Visitor&& field) {
+  field("sender", sender.sender);
+  field("verified", sender.verified);
+  field("missing", sender.missing);
+  field("ok", sender.ok);
+  field("at_risk", sender.at_risk);
+  field("without_sni", sender.without_sni);
+  field("in_clear", sender.in_clear);
+  field("why", sender.why);
+}
+
+template <class Visitor>
+void fields(Is<SniDomainReply> auto& reply, Visitor&& field) {
+  field("enabled", reply.enabled);
+  field("domain", reply.domain);
+  field("window", reply.window);
+  field("policy", reply.policy);
+  field("mx", reply.mx);
+  field("enforce", reply.enforce);
+  field("ok", reply.ok);
+  field("at_risk", reply.at_risk);
+  field("other_name", reply.other_name);
+  field("without_sni", reply.without_sni);
+  field("in_clear", reply.in_clear);
+  field("why", reply.why);
+  field("refused", reply.refused);
+  field("senders", reply.senders);
+  field("refusals", reply.refusals);
+  field("nameless_refusals", reply.nameless_refusals);
+  field("advice", reply.advice);
+}
+
+template <class Visitor>
+void fields(Is<SniFailure> auto& failure, Visitor&& field) {
+  field("time", failure.time);
+  field("sender", failure.sender);
+  field("address", failure.address);
+  field("local", failure.local);
+  field("stage", failure.stage);
+  field("reason", failure.reason);
+  field("alert", failure.alert);
+  field("server_name", failure.server_name);
+  field("version", failure.version);
+  field("versions", failure.versions);
+  field("cipher_suites", failure.cipher_suites);
+  field("groups", failure.groups);
+  field("signature_schemes", failure.signature_schemes);
+  field("alpn", failure.alpn);
+}
+
+template <class Visitor>
+void fields(Is<SniFailuresReply> auto& reply, Visitor&& field) {
+  field("failures", reply.failures);
+}
+
+template <class Visitor>
 void fields(Is<ErrorReply> auto& error, Visitor&& field) {
   field("text", error.text);
 }
@@ -262,6 +379,12 @@ void fields(Is<SessionsRequest> auto& request, Visitor&& field) {
 }
 
 template <class Visitor>
+void fields(Is<SniRequest> auto& request, Visitor&& field) {
+  field("window", request.window);
+  field("limit", request.limit);
+}
+
+template <class Visitor>
 void fields(Is<DrainRequest> auto&, Visitor&&) {}
 
 template <class Visitor>
@@ -270,6 +393,17 @@ void fields(Is<UndrainRequest> auto&, Visitor&&) {}
 template <class Visitor>
 void fields(Is<LogLevelRequest> auto& request, Visitor&& field) {
   field("level", request.level);
+}
+
+template <class Visitor>
+void fields(Is<SniDomainRequest> auto& request, Visitor&& field) {
+  field("domain", request.domain);
+  field("window", request.window);
+}
+
+template <class Visitor>
+void fields(Is<SniFailuresRequest> auto& request, Visitor&& field) {
+  field("limit", request.limit);
 }
 
 /// What stands under "request" or "reply".
@@ -283,6 +417,9 @@ constexpr const char* word(const SessionsRequest*) { return "sessions"; }
 constexpr const char* word(const DrainRequest*) { return "drain"; }
 constexpr const char* word(const UndrainRequest*) { return "undrain"; }
 constexpr const char* word(const LogLevelRequest*) { return "log-level"; }
+constexpr const char* word(const SniRequest*) { return "sni"; }
+constexpr const char* word(const SniDomainRequest*) { return "sni-domain"; }
+constexpr const char* word(const SniFailuresRequest*) { return "sni-failures"; }
 constexpr const char* word(const StatusReply*) { return "status"; }
 constexpr const char* word(const ReloadReply*) { return "reload"; }
 constexpr const char* word(const CertificatesReply*) { return "certificates"; }
@@ -292,6 +429,9 @@ constexpr const char* word(const RollbackReply*) { return "rollback"; }
 constexpr const char* word(const SessionsReply*) { return "sessions"; }
 constexpr const char* word(const DrainReply*) { return "drain"; }
 constexpr const char* word(const LogLevelReply*) { return "log-level"; }
+constexpr const char* word(const SniReply*) { return "sni"; }
+constexpr const char* word(const SniDomainReply*) { return "sni-domain"; }
+constexpr const char* word(const SniFailuresReply*) { return "sni-failures"; }
 constexpr const char* word(const ErrorReply*) { return "error"; }
 
 // Writing. ----------------------------------------------------------------------------------------------------------

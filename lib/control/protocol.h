@@ -61,8 +61,26 @@ struct LogLevelRequest {
   std::string level;               ///< "error", "warning", "info", "debug"; empty: only says which it is
 };
 
+/// The score of senders: what they ask for in SNI, and what they make of the certificates that they get.
+struct SniRequest {
+  std::string window = "24h";  ///< "1h", "24h" or "7d"
+  std::uint64_t limit = 50;    ///< senders, the heaviest first
+};
+
+/// The same of the mail to one domain: whether `enforce` is safe.
+struct SniDomainRequest {
+  std::string domain;
+  std::string window = "24h";
+};
+
+/// The latest handshakes that failed.
+struct SniFailuresRequest {
+  std::uint64_t limit = 50;
+};
+
 using Request = std::variant<StatusRequest, ReloadRequest, CertificatesRequest, ExplainRequest, VersionsRequest,
-                             RollbackRequest, SessionsRequest, DrainRequest, UndrainRequest, LogLevelRequest>;
+                             RollbackRequest, SessionsRequest, DrainRequest, UndrainRequest, LogLevelRequest, SniRequest,
+                             SniDomainRequest, SniFailuresRequest>;
 
 constexpr std::uint64_t page_rows_max = 2000;  ///< so that a page stays far below reply_octets_max
 
@@ -239,12 +257,99 @@ struct LogLevelReply {
   std::string level, before;
 };
 
+/// So many of one kind: of refusals, of reasons.
+struct SniKind {
+  std::string kind;
+  std::uint64_t count = 0;
+};
+
+struct SniCounts {
+  std::uint64_t handshakes = 0;  ///< begun; the five kinds of names that follow make their number
+  std::uint64_t exact = 0, wildcard = 0, unknown = 0, unusable = 0, without_sni = 0;
+  std::uint64_t tls13 = 0, tls12 = 0, older = 0;  ///< of those that came to their end
+  std::uint64_t resumed = 0;
+  std::uint64_t accepted = 0;    ///< MAIL came
+  std::uint64_t left = 0;        ///< EHLO came, and no MAIL
+  std::uint64_t failed = 0;      ///< for another reason than the certificate
+  std::uint64_t refused = 0;
+  std::vector<SniKind> refusals;
+  std::uint64_t downgraded = 0;  ///< came back in clear within five minutes after it had refused or failed
+  std::uint64_t clear_sessions = 0;  ///< with MAIL
+  std::uint64_t messages = 0;    ///< taken, for each domain
+};
+
+struct SniSender {
+  std::string sender;            ///< a domain, or a network
+  bool verified = false;         ///< by DNS
+  std::uint64_t missing = 0;     ///< sessions that these counts may lack, at most
+  SniCounts counts;
+};
+
+/// Handshakes of one sender that ended without MAIL.
+struct SniRefusal {
+  std::string server_name;       ///< empty: it gave none, or one that is not ours
+  std::string local;             ///< then: where it connected to
+  std::string sender;
+  bool verified = false;
+  std::uint64_t refused = 0;
+  std::vector<SniKind> how;
+  std::uint64_t downgraded = 0;
+  std::vector<std::string> domains;  ///< that it delivered to when it came back in clear
+  std::vector<std::string> help;     ///< names that the default certificate there should cover
+};
+
+struct SniReply {
+  bool enabled = true;
+  std::string window;
+  SniCounts totals;
+  std::uint64_t sender_count = 0;
+  std::vector<SniSender> senders;
+  std::vector<SniRefusal> refusals;     ///< of certificates that were asked for by name
+  std::vector<SniRefusal> nameless_refusals;  ///< of default certificates
+  std::uint64_t dropped = 0;            ///< sessions that could not be counted
+};
+
+struct SniDomainSender {
+  std::string sender;
+  bool verified = false;
+  std::uint64_t missing = 0;
+  std::uint64_t ok = 0, at_risk = 0, without_sni = 0, in_clear = 0;  ///< messages
+  std::vector<SniKind> why;      ///< at_risk
+};
+
+struct SniDomainReply {
+  bool enabled = true;
+  std::string domain;
+  std::string window;
+  std::string policy;            ///< "enforce", "testing", "none"; empty: the domain has none here
+  std::vector<std::string> mx;
+  std::string enforce;           ///< "safe", "unsafe", or "unknown": no sender has shown anything yet
+  std::uint64_t ok = 0, at_risk = 0, other_name = 0, without_sni = 0, in_clear = 0;  ///< messages; other_name is of at_risk
+  std::vector<SniKind> why;      ///< at_risk
+  std::uint64_t refused = 0;     ///< handshakes under one of its MX names
+  std::vector<SniDomainSender> senders;
+  std::vector<SniRefusal> refusals;     ///< under one of its MX names
+  std::vector<SniRefusal> nameless_refusals;  ///< that may be meant for it: those that came back with mail for it say so
+  std::vector<std::string> advice;
+};
+
+struct SniFailure {
+  std::string time, sender, address, local, stage, reason, alert, server_name, version;
+  /// What the client offered, as the registries of IANA name it or as hexadecimal numbers.
+  std::vector<std::string> versions, cipher_suites, groups, signature_schemes, alpn;
+};
+
+struct SniFailuresReply {
+  std::vector<SniFailure> failures;     ///< the latest first
+};
+
 /// The request could not be understood or carried out.
 struct ErrorReply {
   std::string text;
 };
 using Reply = std::variant<StatusReply, ReloadReply, CertificatesReply, ExplainReply, VersionsReply, RollbackReply,
-                           SessionsReply, DrainReply, LogLevelReply, ErrorReply>;
+                           SessionsReply, DrainReply, LogLevelReply,
+                           SniReply, SniDomainReply, SniFailuresReply, ErrorReply>;
 
 /// One line, without its LF. Requests leave out what has its default value. Never throws: octets that are not UTF-8 become U+FFFD.
 std::string to_json(const Request& request);

@@ -54,6 +54,7 @@ struct RecipientRecord {
   int code = 0;
   std::string reply;         ///< text of the reply, raw
   std::string status;        ///< "taken", "refused", "deferred", "deduplicated", "separated" (delivery/ledger.h)
+  std::string sts;           ///< what a sender that validates by MTA-STS makes of the connection: "pass", "fail:name", ...
 };
 
 /// A backend has answered for all the recipients of a message that it was to take.

@@ -155,6 +155,7 @@ std::string render(const RecipientRecord& record, LineFormat format, WallTime ti
   fields.add("tls", record.tls_version.empty() ? "none" : record.tls_version);
   fields.add("cipher", record.tls_cipher);
   fields.add("sni", record.sni);
+  fields.add("sts", record.sts);
   return std::move(fields).finish();
 }
 
