@@ -116,6 +116,7 @@ class Reloader {
   std::vector<std::string> publish_configuration(const config::Config& next,
                                                  const std::shared_ptr<const certs::Snapshot>& snapshot);
   void publish_certificates(const std::shared_ptr<const certs::Snapshot>& snapshot);
+  bool look_at_anchors();
   void publish(std::shared_ptr<session::TlsGeneration> generation, const std::shared_ptr<const certs::Snapshot>& snapshot);
   void keep_policies(config::Config& next, std::vector<std::string>& warnings);
   void report(const certs::LoadOutcome& loaded);
@@ -127,6 +128,8 @@ class Reloader {
   void free_retired();
 
   std::string config_path_;
+  std::shared_ptr<const certs::Anchors> anchors_;
+  std::shared_ptr<const session::ChainJudge> chain_judge_;  // asks them; null: there are none
   Shared& shared_;
   StderrJournal& journal_;
   uv::Loop& control_loop_;

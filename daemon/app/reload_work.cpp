@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "certs/anchors.h"
 #include "config/from_toml.h"
 #include "daemon/app/backend_tls.h"
 #include "daemon/app/generations.h"
@@ -16,6 +17,17 @@ namespace {
 constexpr std::size_t faults_logged_max = 50;  // of one load; `postern certs --state failed` has them all
 constexpr std::size_t names_logged_max = 5;
 constexpr std::size_t expiring_max = 100;
+
+class AnchorJudge final : public session::ChainJudge {
+ public:
+  explicit AnchorJudge(std::shared_ptr<const certs::Anchors> anchors) : anchors_(std::move(anchors)) {}
+  bool vouch_for(const tls::Credential& credential, WallTime now) const override {
+    return anchors_->vouch_for(credential, now);
+  }
+
+ private:
+  const std::shared_ptr<const certs::Anchors> anchors_;
+};
 
 observe::LineFormat line_format(config::LogFormat format) {
   return format == config::LogFormat::Json ? observe::LineFormat::Json : observe::LineFormat::Text;
@@ -174,8 +186,19 @@ void Reloader::publish_certificates(const std::shared_ptr<const certs::Snapshot>
   publish(std::move(generation), snapshot);
 }
 
+/// True when they are others than before: what was found out about chains counts no more.
+bool Reloader::look_at_anchors() {
+  auto current = map_->loader().anchors();
+  if (current == anchors_) return false;
+  anchors_ = std::move(current);
+  chain_judge_ = anchors_ ? std::make_shared<const AnchorJudge>(anchors_) : nullptr;
+  return true;
+}
+
 void Reloader::publish(std::shared_ptr<session::TlsGeneration> generation,
                        const std::shared_ptr<const certs::Snapshot>& snapshot) {
+  look_at_anchors();
+  generation->chain_judge = chain_judge_;
   retired_.push_back(shared_.tls.publish(std::move(generation)));
   map_->went_live(snapshot);
   auto expiring = next_to_expire(*snapshot, expiring_max);
@@ -340,6 +363,7 @@ void Reloader::take_configuration(config::Config& next, CertificateMap::Trial tr
   if (const auto problem = map_->adopt(std::move(trial), uv::wall_time()); !problem.empty()) {
     reply.warnings.push_back(problem);
   }
+  if (look_at_anchors()) publish_certificates(map_->live());
 }
 
 void Reloader::load_certificates_only(control::ReloadReply& reply) {
@@ -347,6 +371,7 @@ void Reloader::load_certificates_only(control::ReloadReply& reply) {
   look_at_ticket_keys();
   report(news.loaded);
   if (settle(news)) tell(news, reply);
+  if (look_at_anchors()) publish_certificates(map_->live());
 }
 
 /// Publishes what a look has found, if it may go live.

@@ -96,6 +96,7 @@ void SessionScore::broke(const tls::Stream& stream, const std::string& reason, s
     failure_->alert = "received " + std::string(tls::alert_name(*alert_received));
   } else if (alert_sent) {
     failure_->alert = "sent " + std::string(tls::alert_name(*alert_sent));
+    if (tls_ == Tls::Broken) failure_->stage = "ClientHello";  // there was no answer to it, and no certificate
   }
 }
 

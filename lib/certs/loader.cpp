@@ -385,6 +385,8 @@ Remembered Loader::remembered() const {
   return known;
 }
 
+std::shared_ptr<const Anchors> Loader::anchors() const { return state_->anchors.current(); }
+
 std::vector<std::string> Loader::watched_directories() const {
   std::set<std::string> folders;
   for (const auto& [key, place] : state_->inventory.places()) {

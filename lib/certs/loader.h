@@ -86,6 +86,8 @@ using Tasks = std::vector<std::function<void()>>;
 using Executor = std::function<void(Tasks& tasks)>;
 void run_inline(Tasks& tasks);
 
+class Anchors;
+
 class Loader {
  public:
   /// `first_version` is the one of the first snapshot.
@@ -117,6 +119,9 @@ class Loader {
                WallTime now) const;
   /// Which certificate a client gets that asks for the name, and why.
   Explanation explain(const Snapshot& live, const DnsName& name, WallTime now) const;
+
+  /// The trust anchors as of the last load; null: there are none.
+  std::shared_ptr<const Anchors> anchors() const;
 
   /// Directories whose changes (inotify) call for a load(): of the sources and of link targets, as of the last load.
   std::vector<std::string> watched_directories() const;

@@ -167,6 +167,12 @@ class World final : public SessionDirectory {
   IdSource ids{0};
   uv::Resolver resolver{loop, {}};
   ReverseDns reverse_dns{loop, resolver};
+  struct Sink : ScoreSink {
+    void add(report::SessionFacts facts) override { seen.push_back(std::move(facts)); }
+    std::vector<report::SessionFacts> seen;
+  } sink;
+  ChainTrust trust{loop, credential_pool, tls};
+  ScoreServices scores{sink, trust, settings};
   Backends backends{loop, resolver, journal, {.hostname = "mx.example"}};
   RelayBackends relay_backends{loop, resolver, "mx.example"};
   MessageBudgets budgets;
@@ -184,6 +190,7 @@ class World final : public SessionDirectory {
                            .ledger = ledger,
                            .harvest = harvest,
                            .reverse_dns = reverse_dns,
+                           .scores = scores,
                            .journal = journal,
                            .counters = counters,
                            .ids = ids,

@@ -82,10 +82,19 @@ maximal_backoff_time = 2s
 
 
 class Exim(_Sender):
+    """`ways`: settings of the smtp transport for messages to these local parts, which are sent to posternd as no others
+    are."""
+
     _prdr = ""  # the servers that it asks for PRDR
     tls = "  hosts_avoid_tls = *"  # of the transport to posternd
 
     def _start(self):
+        routers = transports = ""
+        for user, settings in self._options.get("ways", {}).items():
+            routers += (f"{user}:\n  driver = manualroute\n  domains = example.test\n  local_parts = {user}\n"
+                        f"  route_list = * {self._to[0]}\n  self = send\n  transport = {user}\n")
+            transports += (f"{user}:\n  driver = smtp\n  port = {self._to[1]}\n  allow_localhost\n"
+                           "  hosts_try_fastopen =\n" + "".join(f"  {name} = {value}\n" for name, value in settings.items()))
         self.process = start_exim(self.folder, self.port, f"""primary_hostname = exim.elsewhere.test
 tls_advertise_hosts =
 smtp_accept_max = 100
@@ -100,7 +109,7 @@ authors:
   driver = accept
   domains = elsewhere.test
   transport = authors
-out:
+{routers}out:
   driver = manualroute
   domains = example.test
   route_list = * {self._to[0]}
@@ -117,7 +126,7 @@ out:
 {self.tls}
   hosts_try_fastopen =
   hosts_try_prdr = {self._prdr}
-""")
+{transports}""")
 
     def queued(self):
         return [path for path in (self.folder / "spool" / "input").rglob("*-H") if _is_file(path)]
