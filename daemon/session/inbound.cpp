@@ -47,8 +47,8 @@ void Inbound::begin() {
   const auto settings = services_.settings.get();
   const ListenerSettings& listener = settings->listeners.at(listener_);
   hostname_ = listener.hostname_at(record_.local.address);
-  ask_for_name();
   if (settings->score.enabled) score_ = std::make_shared<SessionScore>(services_.scores);
+  ask_for_name();
   switch (listener.tls) {
     case ListenerTls::None: return start_smtp(smtp::TlsState::Unavailable);
     case ListenerTls::Starttls: return start_smtp(smtp::TlsState::Offered);
@@ -63,7 +63,8 @@ void Inbound::ask_for_name() {
   const auto settings = services_.settings.get();
   if (!settings->reverse_dns) return named({});
   if (const auto known = services_.reverse_dns.known(peer_.address)) return named(*known);
-  const auto answered = [&directory = services_.directory, id = id_](const ClientDnsName& name) {
+  const auto answered = [&directory = services_.directory, id = id_, score = score_](const ClientDnsName& name) {
+    if (score) score->named(name);  // a session that was short is over by now
     Inbound* session = directory.find(id);
     if (session == nullptr || session->phase_ != Phase::Talking) return;
     session->named(name);

@@ -159,7 +159,6 @@ void SessionScore::finish(const observe::SessionRecord& record, const std::optio
   report::SessionFacts facts;
   facts.time = uv::wall_time();
   facts.address = record.peer.address;
-  if (name) facts.name = name->name;
   facts.local = record.local.address;
   facts.mail = mail_;
   if (tls_ != Tls::None) {
@@ -176,7 +175,15 @@ void SessionScore::finish(const observe::SessionRecord& record, const std::optio
     taken.delivery.verdict = judge(taken.delivery.domain);
     facts.deliveries.push_back(std::move(taken.delivery));
   }
-  services_.sink.add(std::move(facts));
+  waiting_for_name_ = std::move(facts);
+  if (name) named(*name);
+}
+
+void SessionScore::named(const ClientDnsName& name) {
+  auto facts = std::exchange(waiting_for_name_, std::nullopt);
+  if (!facts) return;
+  facts->name = name.name;
+  services_.sink.add(std::move(*facts));
 }
 
 }  // namespace postern::session

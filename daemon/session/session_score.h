@@ -62,8 +62,9 @@ class SessionScore {
   void took(const smtp::ForwardPath& recipient, const std::string& transaction);
 
   enum class Hello : std::uint8_t { Missing, Said };  ///< EHLO, over TLS where there is TLS
-  /// The session is over: tells the sink.
+  /// The session is over: tells the sink, once it is known who the client is.
   void finish(const observe::SessionRecord& record, const std::optional<ClientDnsName>& name, Hello hello);
+  void named(const ClientDnsName& name);
 
  private:
   struct Taken {
@@ -87,6 +88,7 @@ class SessionScore {
   std::optional<int> alert_;
   std::optional<report::FailedHandshake> failure_;
   std::vector<Taken> taken_;
+  std::optional<report::SessionFacts> waiting_for_name_;
 };
 
 }  // namespace postern::session

@@ -135,11 +135,12 @@ def test_what_postfix_does(scored, store, postfix):
 
 
 @pytest.fixture
-def exim(folder, names, stranger):
+def exim(folder, names, authority, stranger):
     def make(to):
+        trusting = {"hosts_require_tls": "*", "tls_verify_certificates": authority.root, "tls_verify_cert_hostnames": ""}
         strict = {"tls_verify_hosts": "*", "tls_verify_certificates": stranger.root, "tls_verify_cert_hostnames": ""}
-        ways = {"named": {"hosts_require_tls": "*", "tls_sni": MX, "tls_try_verify_hosts": "", "interface": "127.0.0.41"},
-                "nameless": {"hosts_require_tls": "*", "tls_try_verify_hosts": "", "interface": "127.0.0.42"},
+        ways = {"named": {**trusting, "tls_sni": MX, "interface": "127.0.0.41"},
+                "nameless": {**trusting, "interface": "127.0.0.42"},
                 "strict": {**strict, "tls_sni": MX, "hosts_require_tls": "*", "interface": "127.0.0.43"},
                 "clear": {**strict, "interface": "127.0.0.44"}}
         for user, address in (("named", "127.0.0.41"), ("nameless", "127.0.0.42"), ("strict", "127.0.0.43"),
