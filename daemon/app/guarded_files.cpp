@@ -10,7 +10,12 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <system_error>
 #include <utility>
+
+#include "certs/anchors.h"
+#include "certs/item.h"
+#include "certs/map_file.h"
 
 namespace postern::app {
 
@@ -42,6 +47,8 @@ int open_path(const std::string& path) {
   return ::open(path.c_str(), O_PATH | O_CLOEXEC);
 }
 
+constexpr std::size_t map_octets_max = 256 * 1024 * 1024;  // 10^6 names are a third of it
+
 std::string place_of(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
 
 /// Where an open file really is.
@@ -56,22 +63,33 @@ std::string without_slash(std::string path) {
   return path;
 }
 
-void add_folder(std::vector<std::string>& folders, const fs::path& folder) {
-  const std::string path = without_slash(folder.lexically_normal().string());
-  if (path.empty() || path == "/") return;  // nobody means all files
-  folders.push_back(path);
-  const fs::path normal(path);
-  // certbot: live/NAME/fullchain.pem -> ../../archive/NAME/fullchain3.pem
+std::string normal_form(const fs::path& path) { return without_slash(path.lexically_normal().string()); }
+
+/// The folder, and where certbot's links lead from it: live/NAME/fullchain.pem -> ../../archive/NAME/fullchain3.pem
+std::vector<std::string> with_archive(const fs::path& folder) {
+  const fs::path normal(normal_form(folder));
+  if (normal.empty() || normal == "/") return {};  // nobody means all files
+  std::vector<std::string> folders{normal.string()};
   if (normal.filename() == "live") folders.push_back((normal.parent_path() / "archive").string());
   if (normal.parent_path().filename() == "live") {
     folders.push_back((normal.parent_path().parent_path() / "archive").string());
   }
+  return folders;
 }
 
-bool is_within(const std::string& path, const std::vector<std::string>& folders) {
-  return std::any_of(folders.begin(), folders.end(), [&path](const std::string& folder) {
-    return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
-  });
+/// Where a folder really is; empty when it is not there.
+std::string real_folder(const std::string& folder) {
+  const Descriptor opened(open_path(folder));
+  return opened.get() < 0 ? std::string() : real_path(opened.get());
+}
+
+/// Whether the path, or a folder on the way to it, is one of these.
+bool is_within(const std::string& path, const std::unordered_set<std::string>& folders) {
+  if (folders.contains(path)) return true;
+  for (auto slash = path.rfind('/'); slash != std::string::npos && slash > 0; slash = path.rfind('/', slash - 1)) {
+    if (folders.contains(path.substr(0, slash))) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -79,16 +97,22 @@ bool is_within(const std::string& path, const std::vector<std::string>& folders)
 NeededFiles needed_files(const config::Config& config) {
   NeededFiles needed;
   const auto add_file = [&needed](const std::string& path) {
-    if (!path.empty()) needed.files.push_back(fs::path(path).lexically_normal().string());
+    if (!path.empty()) needed.files.push_back(path);
   };
   const certs::SourceSettings& sources = config.run.certificates;
-  for (const std::string& folder : sources.directories) add_folder(needed.folders, folder);
+  needed.folders = sources.directories;
+  needed.maps = sources.maps;
   for (const std::string& map : sources.maps) add_file(map);
   for (const auto& certificate : sources.certificates) {
     add_file(certificate.chain);
     add_file(certificate.key);
   }
   add_file(sources.roots);
+  if (const auto anchors = certs::system_anchor_file(*certs::make_local_file_source())) {
+    add_file(*anchors);
+    std::error_code none;
+    add_file(fs::canonical(*anchors, none).string());
+  }
   add_file(config.run.tls.ticket_key_file);
   for (const auto& backend : config.run.backends) {
     add_file(backend.tls.ca);
@@ -99,31 +123,66 @@ NeededFiles needed_files(const config::Config& config) {
   return needed;
 }
 
-GuardedFiles::GuardedFiles(const NeededFiles& needed) : files_asked_(needed.files), folders_asked_(needed.folders) {
-  std::vector<std::string> folders = needed.folders;
-  for (const std::string& file : needed.files) add_folder(folders, fs::path(file).parent_path());
-  for (const std::string& folder : folders) {
-    const Descriptor opened(open_path(folder));
-    if (opened.get() >= 0) folders_real_.push_back(real_path(opened.get()));
+GuardedFiles::GuardedFiles(const NeededFiles& needed) {
+  for (const std::string& folder : needed.folders) {
+    for (const std::string& each : with_archive(folder)) {
+      folders_.insert(each);
+      if (const auto real = real_folder(each); !real.empty()) real_folders_.insert(real);
+    }
+  }
+  for (const std::string& file : needed.files) add(named_[""], file);
+  for (const std::string& map : needed.maps) {
+    maps_.insert(normal_form(map));
+    (void)read(map, map_octets_max);
   }
 }
 
-bool GuardedFiles::may_be_asked_for(const std::string& path) const {
-  const std::string normal = fs::path(path).lexically_normal().string();
-  return std::find(files_asked_.begin(), files_asked_.end(), normal) != files_asked_.end() ||
-         is_within(normal, folders_asked_);
+void GuardedFiles::add(Named& named, const std::string& file) {
+  named.files.insert(normal_form(file));
+  for (std::string& folder : with_archive(fs::path(file).parent_path())) named.folders.insert(std::move(folder));
+}
+
+/// What a map has named before is needed no more.
+void GuardedFiles::learn_map(const std::string& normal, std::string_view text) {
+  Named named;
+  for (const auto& list : certs::parse_map_file(text, normal).file_lists) {
+    for (const std::string& file : list) add(named, file);
+  }
+  named_[normal] = std::move(named);
+}
+
+bool GuardedFiles::is_named(const std::string& normal) const {
+  const fs::path path(normal);
+  // An OCSP response is found by the name of its chain; it is public.
+  const bool staple = certs::is_staple_name(path.filename().string());
+  return is_within(normal, folders_) || std::any_of(named_.begin(), named_.end(), [&](const auto& each) {
+           const Named& named = each.second;
+           return named.files.contains(normal) || (staple && named.folders.contains(path.parent_path().string()));
+         });
+}
+
+/// `normal` was asked for, and lies at `real`.
+bool GuardedFiles::may_really_be(const std::string& real, const std::string& normal) const {
+  if (is_within(real, real_folders_)) return true;
+  if (is_within(normal, folders_)) return false;
+  Paths own;  // where the links of a single file may lead
+  for (const std::string& folder : with_archive(fs::path(normal).parent_path())) {
+    if (auto place = real_folder(folder); !place.empty()) own.insert(std::move(place));
+  }
+  return is_within(real, own);
 }
 
 template <class T, class Use>
 Result<T> GuardedFiles::guarded(const std::string& path, Use use) {
-  if (!may_be_asked_for(path)) return fail("{}: lies under none of the configured sources", path);
+  const std::string normal = normal_form(path);
+  if (!is_named(normal)) return fail("{}: lies under none of the configured sources", path);
   const Descriptor opened(open_path(path));
   if (opened.get() < 0) {
     const auto missing = files_->state(path);  // for its words
     return missing ? fail("{}: has changed meanwhile", path) : tl::unexpected(missing.error());
   }
   const std::string real = real_path(opened.get());
-  if (!is_within(real, folders_real_)) {
+  if (!may_really_be(real, normal)) {
     return fail("{}: a link leads to {}, which lies under none of the configured sources; name its folder in "
                 "certificates.directories, too",
                 path, real);
@@ -141,8 +200,11 @@ Result<certs::FileState> GuardedFiles::state(const std::string& path) {
 }
 
 Result<certs::FileContents> GuardedFiles::read(const std::string& path, std::size_t octets_max) {
-  return guarded<certs::FileContents>(
+  auto contents = guarded<certs::FileContents>(
       path, [this, octets_max](const std::string& place) { return files_->read(place, octets_max); });
+  const std::string normal = normal_form(path);
+  if (contents && maps_.contains(normal)) learn_map(normal, contents->bytes);
+  return contents;
 }
 
 Result<std::vector<certs::DirectoryEntry>> GuardedFiles::list(const std::string& path) {
@@ -150,11 +212,13 @@ Result<std::vector<certs::DirectoryEntry>> GuardedFiles::list(const std::string&
       path, [this](const std::string& place) { return files_->list(place); });
 }
 
+/// Links on the way to a file are asked for, too, to know which folders to watch.
 std::optional<std::string> GuardedFiles::link_target(const std::string& path) {
-  // The loader follows links by hand to see which folders to watch, also those on the way.
-  const auto normal = fs::path(path).lexically_normal();
-  if (!may_be_asked_for(path) && !is_within(normal.string(), folders_real_)) return std::nullopt;
-  return files_->link_target(path);
+  const std::string normal = normal_form(path);
+  const bool near_something = is_named(normal) || std::any_of(named_.begin(), named_.end(), [&](const auto& each) {
+                                return is_within(normal, each.second.folders);
+                              });
+  return near_something ? files_->link_target(path) : std::nullopt;
 }
 
 }  // namespace postern::app

@@ -1,8 +1,12 @@
 // FileSource for a process that may read more than it should show: only what lies under the configured sources.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "certs/loader.h"
@@ -13,8 +17,9 @@ namespace postern::app {
 struct NeededFiles {
   std::vector<std::string> folders;  ///< with all that is in them; beside a certbot `live` also `archive`
   std::vector<std::string> files;    ///< these alone; their links may lead to elsewhere in their own folders
+  std::vector<std::string> maps;     ///< of `files`; the files that they name are needed, too
 };
-/// What a configuration names.
+/// What a configuration names, and the system's trust anchors.
 NeededFiles needed_files(const config::Config& config);
 
 /// Every file and folder is opened before anything else is known of it, without side effects and without blocking, and
@@ -29,12 +34,23 @@ class GuardedFiles final : public certs::FileSource {
   std::optional<std::string> link_target(const std::string& path) override;
 
  private:
+  using Paths = std::unordered_set<std::string>;
+  struct Named {
+    Paths files;
+    Paths folders;  // in which they are
+  };
+
   template <class T, class Use>
   Result<T> guarded(const std::string& path, Use use);
-  bool may_be_asked_for(const std::string& path) const;
+  bool is_named(const std::string& normal) const;
+  bool may_really_be(const std::string& real, const std::string& normal) const;
+  void learn_map(const std::string& normal, std::string_view text);
+  static void add(Named& named, const std::string& file);
 
-  std::vector<std::string> files_asked_, folders_asked_;  // as configured
-  std::vector<std::string> folders_real_;                 // as they really are, and the folders of the files
+  Paths folders_;       // as configured
+  Paths real_folders_;  // as they really are
+  std::map<std::string, Named> named_;  // single files: by the map that names them, "" for the configuration
+  Paths maps_;
   std::unique_ptr<certs::FileSource> files_ = certs::make_local_file_source();
 };
 

@@ -96,8 +96,8 @@ std::optional<std::string> receive_message(int descriptor, std::uint64_t octets_
 }
 
 constexpr std::uint64_t request_octets_max = 16 * 1024;
-constexpr std::uint64_t file_octets_max = 64 * 1024 * 1024;
-constexpr std::uint64_t answer_octets_max = 256 * 1024 * 1024;
+constexpr std::uint64_t file_octets_max = 256 * 1024 * 1024;  // a map of 10^6 names is a third of it
+constexpr std::uint64_t answer_octets_max = 2 * file_octets_max;
 
 void add(Message& message, const certs::FileState& state) {
   for (const std::uint64_t number : {state.device, state.inode, state.size, static_cast<std::uint64_t>(state.mtime_ns),

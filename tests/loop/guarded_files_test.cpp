@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "certs/anchors.h"
 #include "daemon/app/loader_process.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_directory.h"
@@ -57,6 +58,8 @@ TEST_CASE("what is configured is read, wherever certbot's links lead") {
   CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 1");
   CHECK(text_of(files, tree.at("live/../live/mx/key.pem")) == "key 1");
   CHECK(text_of(files, tree.at("own/leaf.pem")) == "leaf");
+  write(tree.root / "own/leaf.ocsp", "staple");
+  CHECK(text_of(files, tree.at("own/leaf.ocsp")) == "staple");
   CHECK(files.state(tree.at("live/mx/key.pem"))->size == 5);
   REQUIRE(files.list(tree.at("live")));
   CHECK(files.list(tree.at("live"))->at(0).name == "mx");
@@ -85,6 +88,26 @@ TEST_CASE("nothing else is") {
   CHECK(refused(tree.at("live/up/secret")));
   fs::create_symlink("/proc/self/root/etc/passwd", tree.root / "live/mx/magic.pem");
   CHECK_FALSE(files.read(tree.at("live/mx/magic.pem"), 1000));
+}
+
+TEST_CASE("what a map names is read, as long as it names it") {
+  Tree tree;
+  write(tree.root / "map", "mx.example own/other.pem\n");
+  tree.config.run.certificates.maps = {(tree.root / "map").string()};
+  GuardedFiles files(needed_files(tree.config));
+  CHECK(text_of(files, tree.at("own/other.pem")) == "other");
+  write(tree.root / "third/third.pem", "third");
+  CHECK(text_of(files, tree.at("third/third.pem")).ends_with("lies under none of the configured sources"));
+  write(tree.root / "map", "mx.example third/third.pem\n");
+  REQUIRE(files.read(tree.at("map"), 1000));  // by who looks for changes
+  CHECK(text_of(files, tree.at("third/third.pem")) == "third");
+  CHECK(text_of(files, tree.at("own/other.pem")).ends_with("lies under none of the configured sources"));
+}
+
+TEST_CASE("the trust anchors of the system are there") {
+  const Tree tree;
+  GuardedFiles files(needed_files(tree.config));
+  CHECK(certs::system_anchor_file(files) == certs::system_anchor_file(*certs::make_local_file_source()));
 }
 
 TEST_CASE("what is no regular file is told, without waiting for it") {
