@@ -17,16 +17,16 @@ Score example() {
   score.add(handshake("a.other.example", nullptr, Reception::BadCertificate));
   score.add(with_mail(session("a.other.example"), "example.org"));
   auto failed = handshake("b.sender.example", nullptr, Reception::Failed);
-  failed.handshake->failure = FailedHandshake{.stage = "ClientHello",
-                                              .reason = "no shared cipher",
-                                              .alert = "sent handshake_failure",
-                                              .server_name = "\\xff",
-                                              .version = "",
-                                              .versions = {0x0303},
-                                              .cipher_suites = {1, 2, 3},
-                                              .groups = {29},
-                                              .signature_schemes = {0x0403},
-                                              .alpn = {"smtp"}};
+  FailedHandshake& failure = failed.handshake->failure.emplace();
+  failure.stage = "ClientHello";
+  failure.reason = "no shared cipher";
+  failure.alert = "sent handshake_failure";
+  failure.server_name = "\\xff";
+  failure.versions = {0x0303};
+  failure.cipher_suites = {1, 2, 3};
+  failure.groups = {29};
+  failure.signature_schemes = {0x0403};
+  failure.alpn = {"smtp"};
   score.add(failed);
   return score;
 }
