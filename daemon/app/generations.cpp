@@ -41,6 +41,7 @@ session::ListenerSettings listener_settings(const config::Listener& listener) {
   made.webroot = listener.webroot;
   made.backend = listener.backend;
   made.trusted_proxies = listener.trusted_proxies;
+  made.xclient_from = listener.xclient_from;
   const bool required = listener.proxy_protocol == config::ProxyProtocol::Required;
   if (required) made.proxy_protocol = session::ProxyProtocol::Required;
   made.origin = listener.origin;

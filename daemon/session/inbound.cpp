@@ -63,10 +63,11 @@ void Inbound::ask_for_name() {
   const auto settings = services_.settings.get();
   if (!settings->reverse_dns) return named({});
   if (const auto known = services_.reverse_dns.known(peer_.address)) return named(*known);
-  const auto answered = [&directory = services_.directory, id = id_, score = score_](const ClientDnsName& name) {
+  const auto answered = [&directory = services_.directory, id = id_, score = score_,
+                         asked = peer_.address](const ClientDnsName& name) {
     if (score) score->named(name);  // a session that was short is over by now
     Inbound* session = directory.find(id);
-    if (session == nullptr || session->phase_ != Phase::Talking) return;
+    if (session == nullptr || session->phase_ != Phase::Talking || session->peer_.address != asked) return;
     session->named(name);
     session->pump();
   };
@@ -102,6 +103,10 @@ void Inbound::start_session(std::optional<smtp::Reply> greeting) {
   options.extensions = extensions();
   options.smuggling = smuggling_for(settings.smtp, peer_.address);
   options.strict = settings.smtp.strict;
+  if (may_name_clients()) {
+    options.xclient = proxy::xclient_attributes;
+    options.xforward = proxy::xforward_attributes;
+  }
   options.limits = settings.smtp.limits;
   options.timeouts = settings.smtp.timeouts;
   options.tally = &services_.counters.smtp;

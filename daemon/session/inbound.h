@@ -98,10 +98,14 @@ class Inbound : private uv::SocketHandler {
   void on_failure(const Error& error) override;
   void on_closed() override;
 
-  // inbound_proxy.cpp
+  // inbound_proxy.cpp: who the client is, when somebody trusted says so
   void await_proxy_header();
   void read_proxy_header(std::string_view bytes);
   void believe(const proxy::Header& header);
+  bool readdress(const Endpoint& client);
+  bool may_name_clients() const;
+  void handle(const smtp::IdentityOffered& event);
+  void believe(const proxy::ClientIdentity& identity);
 
   void begin();
   void ask_for_name();
@@ -224,6 +228,7 @@ class Inbound : private uv::SocketHandler {
   std::optional<Instant> handshake_deadline_;
   std::optional<Instant> proxy_deadline_;    // while the PROXY header has not come
   std::string proxy_input_;
+  std::optional<proxy::ClientIdentity> forwarded_;  // for whom the peer forwards, by XFORWARD, in the next transaction
   Instant accepted_at_;
   Instant handshake_began_{};
   uv::Timer timer_;

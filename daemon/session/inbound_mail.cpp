@@ -45,6 +45,7 @@ std::shared_ptr<Transaction> Inbound::new_transaction(const smtp::ReversePath& f
     score_->mail_named();
     made->count_for(score_);
   }
+  if (forwarded_) made->forward_for(*std::exchange(forwarded_, std::nullopt));
   return made;
 }
 

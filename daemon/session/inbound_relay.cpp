@@ -1,5 +1,7 @@
 // What an inbound session does when an MTA behind it decides: it carries commands to session/relaying and answers back,
 // and keeps the log.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -24,6 +26,9 @@ RelayedClient Inbound::relayed_client() const {
   client.destination = record_.local;
   client.id = record_.id;
   client.name = dns_name_;
+  if (may_name_clients()) {
+    client.offers = {fmt::format("XCLIENT {}", proxy::xclient_attributes), fmt::format("XFORWARD {}", proxy::xforward_attributes)};
+  }
   if (!record_.tls) return client;
   client.server_name = record_.sni;
   client.alpn = stream_->facts().alpn;

@@ -55,6 +55,7 @@ relay::RelayOptions Relaying::options(smtp::TlsState tls) const {
   const auto backends = reachable();
   made.offers = surroundings_.backends.offers(backends);
   made.hostname = hostname_;
+  made.policy.own = client_.offers;
   made.policy.message_octets_max = settings_->smtp.limits.message_octets_max;
   if (tls == smtp::TlsState::Offered) made.policy.starttls = OfferPolicy::Starttls::Offered;
   if (!backends.empty()) made.policy.pass_extensions = backends.front()->pass_through->pass_extensions;

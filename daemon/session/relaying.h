@@ -30,6 +30,7 @@ struct RelayedClient {
   std::string alpn;
   std::optional<proxy::TlsFacts> tls;  ///< absent in clear
   std::string id;                      ///< of the session
+  relay::Offers offers;                ///< what it may use of ours, besides what the backend offers
 };
 
 class Relaying final : private RelayLink::Owner {

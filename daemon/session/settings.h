@@ -49,6 +49,7 @@ struct ListenerSettings {
   std::string backend;                    ///< where all its mail goes; empty: the domains decide
   ProxyProtocol proxy_protocol = ProxyProtocol::Off;
   std::vector<Network> trusted_proxies;   ///< who may say who the client is
+  std::vector<Network> xclient_from;      ///< likewise by XCLIENT and XFORWARD
   std::string origin;  ///< where it stands in the configuration, for messages: "posternd.toml:12:1"
 
   const std::string& hostname_at(const IpAddress& local_address) const;

@@ -233,6 +233,7 @@ class Store::State::Connection final : public uv::SocketHandler {
   // Of Authority::Backend, which a store never has.
   void handle(const smtp::CommandOffered&) {}
   void handle(const smtp::ChunkComplete&) {}
+  void handle(const smtp::IdentityOffered&) {}
   void handle(const smtp::TlsRequested&) {}  // never: TlsState::Unavailable
 
   void handle(const smtp::SessionClosing&) {

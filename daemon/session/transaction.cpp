@@ -139,8 +139,22 @@ void Transaction::deliver() {
   }
 }
 
+void Transaction::forward_for(proxy::ClientIdentity client) {
+  const auto note = [this](const std::string& what) { facts_.forwarded_for += (facts_.forwarded_for.empty() ? "" : " ") + what; };
+  if (client.address) note(Endpoint{*client.address, client.port.value_or(0)}.text());
+  if (client.name) note("name=" + *client.name);
+  if (client.hello_name) note("helo=" + *client.hello_name);
+  if (client.identifier) note("id=" + *client.identifier);
+  forwarded_ = std::move(client);
+}
+
 proxy::ClientIdentity Transaction::client_identity() const {
   proxy::ClientIdentity client;
+  if (forwarded_ && forwarded_->address) {
+    client = *forwarded_;
+    client.identifier = facts_.transaction;
+    return client;
+  }
   client.address = facts_.peer.address;
   client.port = facts_.peer.port;
   if (!facts_.client_name.empty()) client.hello_name = facts_.client_name;

@@ -67,6 +67,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   /// DNS has said who the client is.
   void name_client(const ClientDnsName& name);
 
+  /// The peer, whom we trust, forwards for somebody else: for the log, and for backends that take it from us.
+  void forward_for(proxy::ClientIdentity client);
+
   /// Who sends, for backends that take it from us.
   proxy::ClientIdentity client_identity() const;
 
@@ -177,6 +180,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   observe::RecipientRecord facts_;
   ClientDnsName client_name_;
   std::shared_ptr<SessionScore> score_;
+  std::optional<proxy::ClientIdentity> forwarded_;  // for whom the client forwards
   Instant began_{};
   Instant handed_off_at_{};
   Instant final_deadline_{};

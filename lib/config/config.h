@@ -59,7 +59,8 @@ struct Listener {
   std::string webroot;              ///< ListenerProtocol::Acme: where the ACME client puts its challenges
   std::string backend;              ///< where all its mail goes; empty: the domains decide
   ProxyProtocol proxy_protocol = ProxyProtocol::Off;
-  std::vector<Network> trusted_proxies;  ///< who may say who the client is
+  std::vector<Network> trusted_proxies;  ///< who may say by a PROXY header who the client is
+  std::vector<Network> xclient_from;     ///< likewise by XCLIENT, and by XFORWARD for whom they forward
   std::string origin;               ///< "posternd.toml:12:1"
 };
 

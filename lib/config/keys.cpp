@@ -31,6 +31,7 @@ const std::vector<Key>& keys() {
       {"listen.backend", "string", "none", Reload, "which [[backend]] takes all its mail"},
       {"listen.proxy_protocol", "boolean", "false", Reload, "connections begin with a PROXY header"},
       {"listen.trusted_proxies", "networks", "none", Reload, "who may say who the client is"},
+      {"listen.xclient_from", "networks", "none", Reload, "who may say by XCLIENT or XFORWARD who the client is"},
       {"listen.local.ADDRESS.hostname", "host name", "listen.hostname", Reload, "the name at one local address"},
       {"listen.local.ADDRESS.default_certificate", "string", "listen.default_certificate", Reload,
        "the default certificate at one local address"},

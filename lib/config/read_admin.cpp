@@ -13,9 +13,9 @@ namespace {
 constexpr std::string_view unix_prefix = "unix:";
 
 /// What other listeners have and this one does not.
-constexpr std::array<std::string_view, 9> foreign_keys{"tls",     "hostname", "greet_as",       "default_certificate",
+constexpr std::array<std::string_view, 10> foreign_keys{"tls",     "hostname", "greet_as",       "default_certificate",
                                                        "local",   "webroot",  "proxy_protocol", "trusted_proxies",
-                                                       "backend"};
+                                                       "backend", "xclient_from"};
 
 void read_addresses(const Section& section, UniqueNames& taken, AdminListener& admin) {
   section.require("address", "one address or a list of them, such as \"127.0.0.1:9125\" or \"unix:/run/postern/admin\"");

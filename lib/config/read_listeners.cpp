@@ -111,6 +111,10 @@ class ListenerReader {
 
   static void read_proxies(const Section& section, Listener& listener) {
     listener.trusted_proxies = read_networks(section, "trusted_proxies");
+    listener.xclient_from = read_networks(section, "xclient_from");
+    if (listener.protocol != ListenerProtocol::Smtp && section.has("xclient_from")) {
+      section.error(section.place(), "xclient_from", "is for listeners with protocol = \"smtp\" only");
+    }
     bool required = false;
     section.boolean("proxy_protocol", required);
     if (!required) return;

@@ -44,6 +44,7 @@ struct RecipientRecord {
   Endpoint peer;
   std::string client_name;
   std::string dns_name;
+  std::string forwarded_for; ///< what a trusted peer has said by XFORWARD
   std::string tls_version;
   std::string tls_cipher;
   std::string sni;

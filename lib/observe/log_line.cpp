@@ -151,6 +151,7 @@ std::string render(const RecipientRecord& record, LineFormat format, WallTime ti
   fields.add("message_id", record.message_id);
   fields.add("peer", record.peer.text());
   fields.add("name", record.dns_name);
+  fields.add("forwarded_for", record.forwarded_for);
   fields.add("helo", record.client_name);
   fields.add("tls", record.tls_version.empty() ? "none" : record.tls_version);
   fields.add("cipher", record.tls_cipher);

@@ -124,6 +124,7 @@ Shown shown_to_client(std::string_view hostname, const Offers& offers, const Off
   std::string text(hostname);
   const auto show = [&text](std::string_view line) { text += fmt::format("\n{}", line); };
   if (policy.starttls == OfferPolicy::Starttls::Offered) show("STARTTLS");
+  for (const std::string& line : policy.own) show(line);
   // SIZE and BODY cost nothing to forward, and a client that said HELO may not know better.
   shown.passing.mail_parameters = {"SIZE", "BODY"};
   for (const std::string& line : offers) {

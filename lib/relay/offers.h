@@ -32,6 +32,7 @@ struct OfferPolicy {
   std::vector<std::string> pass_extensions;  ///< unknown keywords that may pass
   Starttls starttls = Starttls::Hidden;      ///< ours; a backend's own never passes
   Authentication authentication = Authentication::Hidden;
+  Offers own;                                ///< what we take ourselves, whatever the backend does: XCLIENT
   std::uint64_t message_octets_max = 0;      ///< SIZE says the smaller of this and the backend's
 };
 

@@ -75,6 +75,7 @@ inline constexpr NamedReply binary_by_chunks{503, "5.5.1", "A BINARYMIME message
 inline constexpr NamedReply chunks_begun{503, "5.5.1", "Send BDAT until LAST, or RSET"};
 inline constexpr NamedReply message_broken{503, "5.5.1", "The message is refused already: send RSET"};
 inline constexpr NamedReply tls_active{503, "5.5.1", "TLS is active already"};
+inline constexpr NamedReply identity_in_transaction{503, "5.5.1", "Not possible inside a transaction"};
 inline constexpr NamedReply tls_in_transaction{503, "5.5.1", "STARTTLS is not possible inside a transaction"};
 
 // Limits.

@@ -22,7 +22,7 @@ class ReplyQueue {
     Command,  ///< whose reply changes nothing here
     Login,    ///< AUTH, or a line of its exchange
     Chunk,    ///< a BDAT that is not the last
-    Identity, ///< XCLIENT
+    Identity, ///< XCLIENT, XFORWARD
   };
 
   /// Where a reply is to be rendered that stands behind all that are there; good until the next call.

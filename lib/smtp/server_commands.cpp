@@ -29,6 +29,8 @@ std::string extended_answer(const ServerOptions& options, const Extensions& offe
   if (offered.prdr) text += "\nPRDR";
   if (offered.requiretls) text += "\nREQUIRETLS";
   if (offered.limits) text += limits_line(options.limits);
+  if (!options.xclient.empty()) text.append("\nXCLIENT ").append(options.xclient);
+  if (!options.xforward.empty()) text.append("\nXFORWARD ").append(options.xforward);
   return text;
 }
 
@@ -155,6 +157,17 @@ void ServerSession::State::verify(std::string_view argument) {
 
 void ServerSession::State::help(std::string_view) {
   say(options.dialect == Dialect::Lmtp ? replies::help_lmtp : replies::help);
+}
+
+void ServerSession::State::offer_identity_as(Verb verb, std::string_view argument) {
+  const std::string_view taken = verb == Verb::Xclient ? options.xclient : options.xforward;
+  if (taken.empty()) {
+    return refuse(options.authority == Authority::Backend ? replies::not_implemented : replies::unknown_command);
+  }
+  if (in_transaction()) return refuse(replies::identity_in_transaction);
+  phase_behind_identity = phase;
+  phase = Phase::ReplyAsked;
+  events.push_back(IdentityOffered{replies.ask(ReplyQueue::Question::Identity), verb, std::string(argument)});
 }
 
 void ServerSession::State::start_tls(std::string_view argument) {

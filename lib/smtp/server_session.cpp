@@ -161,6 +161,11 @@ Instant ServerSession::State::message_due() const {
 }
 
 void ServerSession::State::note_answer(Question asked, const Reply& reply) {
+  if (asked == Question::Identity) {
+    phase = phase_behind_identity;
+    if (reply.permanent()) error_points += points_of_error;
+    return;
+  }
   if (options.authority == Authority::Backend) return note_backend_answer(asked, reply);
   switch (asked) {
     case Question::Sender:
@@ -305,6 +310,14 @@ void ServerSession::State::answer_message(EventNumber number, std::string render
 }
 
 std::string ServerSession::take_output() { return state_->replies.take(); }
+
+std::string ServerSession::take_unread() {
+  State& s = *state_;
+  s.settle();
+  std::string unread(s.inbox.view());
+  s.inbox.clear();
+  return unread;
+}
 
 bool ServerSession::output_full() const { return state_->phase < Phase::TlsPending && state_->output_full(); }
 

@@ -72,6 +72,10 @@ struct ServerOptions {
   Extensions extensions;
   Smuggling smuggling = Smuggling::Reject;
   bool strict = false;
+  /// The attributes that XCLIENT and XFORWARD take from this peer, as the EHLO answer lists them (proxy/client_identity.h);
+  /// empty: it is not trusted with the command, which does not exist then. What they point to outlives the session.
+  std::string_view xclient = {};
+  std::string_view xforward = {};
   ServerLimits limits;
   ServerTimeouts timeouts;
   Tally* tally = nullptr; ///< where commands and replies are counted; outlives the session
@@ -108,6 +112,15 @@ struct CommandOffered {
   std::string line;
   std::optional<ReversePath> from = {};  ///< of MAIL
   std::optional<ForwardPath> to = {};    ///< of RCPT
+};
+
+/// XCLIENT or XFORWARD, outside a transaction, of a peer that is trusted with it. XFORWARD, and an XCLIENT that is refused,
+/// want an answer. An XCLIENT that is believed ends this session: send take_output(), and give what take_unread() has to
+/// the one that begins in its place, whose greeting is the answer.
+struct IdentityOffered {
+  EventNumber number;
+  Verb verb;
+  std::string argument;
 };
 
 /// Authority::Backend: the text of a BDAT without LAST has been seen whole. (With LAST: MessageComplete.)
@@ -178,8 +191,8 @@ struct SessionClosing {
   Why why;
 };
 
-using ServerEvent = std::variant<SenderOffered, RecipientOffered, CommandRefused, CommandOffered, BodyOffered, BodyChunk,
-                                 ChunkComplete, MessageComplete, TransactionEnded, TlsRequested, SessionClosing>;
+using ServerEvent = std::variant<SenderOffered, RecipientOffered, CommandRefused, CommandOffered, IdentityOffered, BodyOffered,
+                                 BodyChunk, ChunkComplete, MessageComplete, TransactionEnded, TlsRequested, SessionClosing>;
 
 /// For logs: "quit", "too many errors", ...
 std::string_view to_string(SessionClosing::Why why);
@@ -221,6 +234,9 @@ class ServerSession {
 
   /// Replies that may leave now, in order.
   std::string take_output();
+
+  /// What was received behind the command that is being answered, and not read yet; it is not kept.
+  std::string take_unread();
 
   /// So many replies wait that no more commands are read: call take_output(), and then next() again, when the client
   /// has fetched what was sent before.

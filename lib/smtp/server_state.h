@@ -19,7 +19,7 @@ enum class Phase : std::uint8_t {
   HasRecipients,    ///< at least one RCPT was accepted
   HasChunks,        ///< between two chunks of a message
   Authenticating,   ///< a line of an AUTH exchange is to come
-  ReplyAsked,       ///< EHLO or AUTH awaits a backend's answer, which changes what may come next
+  ReplyAsked,       ///< EHLO, AUTH, XCLIENT or XFORWARD awaits an answer that changes what may come next
   BodyAsked,        ///< DATA or BDAT awaits its answer: what comes next may be text or commands
   Receiving,        ///< text
   ReceivingChunk,   ///< text of which `chunk_left` octets are to come
@@ -160,6 +160,11 @@ struct ServerSession::State {
   void verify(std::string_view argument);
   void help(std::string_view argument);
   void start_tls(std::string_view argument);
+  template <Verb verb>
+  void offer_identity(std::string_view argument) {
+    offer_identity_as(verb, argument);
+  }
+  void offer_identity_as(Verb verb, std::string_view argument);
   template <const NamedReply& reply>
   void refuse_with(std::string_view) {
     refuse(reply);
@@ -184,7 +189,8 @@ struct ServerSession::State {
   std::size_t unknown_commands = 0;
   std::size_t transactions = 0;
   Phase phase = Phase::Greeted;
-  Phase phase_behind_chunk = Phase::Greeted;  // where EatingChunk leads
+  Phase phase_behind_chunk = Phase::Greeted;     // where EatingChunk leads
+  Phase phase_behind_identity = Phase::Greeted;  // where the answer to XCLIENT or XFORWARD leads
   SessionClosing::Why closing_why = SessionClosing::Why::Quit;
   Verb obeyed = Verb::Unknown;    // what is being worked off
   std::string_view obeyed_line;   // good as long as it is

@@ -76,8 +76,8 @@ struct ServerSession::State::Table {
       {Verb::StartTls, WaitsFor::AllAnswers, greeted,             &S::refuse_with<replies::hello_first>},
       {Verb::StartTls, WaitsFor::AllAnswers, mid_transaction,      &S::refuse_with<replies::tls_in_transaction>},
       {Verb::Auth,     WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
-      {Verb::Xclient,  WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
-      {Verb::Xforward, WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
+      {Verb::Xclient,  WaitsFor::AllAnswers, anywhere,            &S::offer_identity<Verb::Xclient>},
+      {Verb::Xforward, WaitsFor::AllAnswers, anywhere,            &S::offer_identity<Verb::Xforward>},
       {Verb::Unknown,  WaitsFor::Nothing,    anywhere,            &S::refuse_with<replies::unknown_command>},
   }};
 
@@ -105,8 +105,8 @@ struct ServerSession::State::Table {
       {Verb::StartTls, WaitsFor::AllAnswers, greeted,             &S::refuse_with<replies::hello_first>},
       {Verb::Auth,     WaitsFor::AllAnswers, ready,               &S::relay_login},
       {Verb::Auth,     WaitsFor::Nothing,    greeted,             &S::refuse_with<replies::hello_first>},
-      {Verb::Xclient,  WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_implemented>},
-      {Verb::Xforward, WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_implemented>},
+      {Verb::Xclient,  WaitsFor::AllAnswers, greeted | ready,     &S::offer_identity<Verb::Xclient>},
+      {Verb::Xforward, WaitsFor::AllAnswers, greeted | ready,     &S::offer_identity<Verb::Xforward>},
       {Verb::Unknown,  WaitsFor::Nothing,    greeted | ready,     &S::refuse_with<replies::not_implemented>},
   }};
   // clang-format on

@@ -251,6 +251,8 @@ class Run {
   // Of Authority::Backend, which nobody has here.
   void handle(const CommandOffered&) {}
   void handle(const ChunkComplete&) {}
+  // Of trusted peers, which nobody is here.
+  void handle(const IdentityOffered&) { require(false); }
   void handle(const SessionClosing&) {
     closed_ = true;
     require(!session_.deadline() && !session_.wants_input());

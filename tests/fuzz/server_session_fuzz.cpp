@@ -42,6 +42,7 @@ ServerOptions options_from(std::string_view octets) {
   options.limits.text_line_octets_max = (more & 8) != 0 ? 100 : 0;
   options.limits.transactions_max = (more & 16) != 0 ? 2 : 0;
   options.limits.unknown_commands_max = 3;
+  if ((more & 32) != 0) options.xclient = options.xforward = "ADDR";
   return options;
 }
 
@@ -112,6 +113,11 @@ class Run {
   // Of Authority::Backend, which nobody has here.
   void handle(const CommandOffered&) {}
   void handle(const ChunkComplete&) {}
+  void handle(const IdentityOffered& e) {
+    require(!session_.in_transaction());
+    deeds_.events += "identity " + e.argument + '\n';
+    answer(e.number, e.argument.starts_with('x') ? Reply{501, "5.5.4", "no"} : Reply(replies::ok));
+  }
   void handle(const SessionClosing& e) {
     deeds_.events += "closing ";
     deeds_.events += to_string(e.why);

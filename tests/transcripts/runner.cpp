@@ -233,6 +233,8 @@ class Run {
   // Of Authority::Backend, which nobody has here.
   void handle(const CommandOffered&) {}
   void handle(const ChunkComplete&) {}
+  // Of trusted peers, which nobody is here.
+  void handle(const IdentityOffered&) {}
   void handle(const SessionClosing& event) { events_.push_back(fmt::format("closing {}", to_string(event.why))); }
 
   void compare(const Step& step) {

@@ -20,11 +20,13 @@ TEST_CASE("a client is shown what is known and what is allowed, and our own STAR
   CHECK(shown.passing.recipient_parameters == std::vector<std::string>{"NOTIFY", "ORCPT"});
 
   policy.authentication = OfferPolicy::Authentication::Passed;
+  policy.own = {"XCLIENT ADDR"};
   policy.message_octets_max = 10;
   const Shown with_auth = shown_to_client("mx.example", offers, policy);
   CHECK(with_auth.passing.authentication);
   CHECK(with_auth.reply.text.find("\nAUTH PLAIN") != std::string::npos);
   CHECK(with_auth.reply.text.find("\nSIZE 10\n") != std::string::npos);
+  CHECK(with_auth.reply.text.find("\nXCLIENT ADDR\n") != std::string::npos);
 }
 
 TEST_CASE("several backends offer what all of them offer") {

@@ -536,3 +536,43 @@ TEST_CASE("what the session refuses by itself is told, with the line that was re
   }
   CHECK_FALSE(talk.session.next());
 }
+
+TEST_CASE("a peer that is trusted says who the client is, outside a transaction") {
+  ServerOptions trusting = options();
+  trusting.xclient = "NAME ADDR";
+  trusting.xforward = "ADDR";
+  Talk talk(trusting);
+  talk.send("XFORWARD ADDR=192.0.2.1\r\nEHLO proxy.example\r\n");
+  const auto forwarded = talk.expect<IdentityOffered>();
+  CHECK(forwarded.verb == Verb::Xforward);
+  CHECK(forwarded.argument == "ADDR=192.0.2.1");
+  CHECK_FALSE(talk.session.next());  // EHLO waits
+  talk.session.answer(forwarded.number, replies::ok, start);
+  CHECK_FALSE(talk.session.next());
+  const std::string said = talk.session.take_output();
+  CHECK(said.find("250-XCLIENT NAME ADDR\r\n250 XFORWARD ADDR\r\n") != std::string::npos);
+
+  talk.send("MAIL FROM:<a@b.example>\r\nXCLIENT ADDR=192.0.2.1\r\n");
+  talk.accept<SenderOffered>();
+  CHECK(talk.expect<CommandRefused>().reply == replies::identity_in_transaction);
+  talk.session.take_output();
+
+  talk.send("RSET\r\nXCLIENT ADDR=192.0.2.1\r\nEHLO client.example\r\n");
+  CHECK(talk.expect<TransactionEnded>().why == TransactionEnded::Why::Reset);
+  const auto named = talk.expect<IdentityOffered>();
+  CHECK(named.verb == Verb::Xclient);
+  CHECK(talk.session.take_output() == render(replies::was_reset));
+  CHECK(talk.session.take_unread() == "EHLO client.example\r\n");
+  talk.session.answer(named.number, {501, "5.5.4", "no"}, start);  // or another session begins
+  talk.send("MAIL FROM:<a@b.example>\r\n");
+  talk.accept<SenderOffered>();  // what was said before is still known
+  CHECK(talk.session.take_output() == "501 5.5.4 no\r\n" + render(replies::ok));
+}
+
+TEST_CASE("XCLIENT and XFORWARD of everybody else are no commands") {
+  Talk talk;
+  talk.send("EHLO a.example\r\nXCLIENT ADDR=192.0.2.1\r\nXFORWARD ADDR=192.0.2.1\r\n");
+  CHECK(talk.expect<CommandRefused>().reply == replies::unknown_command);
+  CHECK(talk.expect<CommandRefused>().reply == replies::unknown_command);
+  CHECK(talk.session.take_output().find("XCLIENT") == std::string::npos);
+}
