@@ -99,9 +99,9 @@ TEST_CASE("a certificate for another name, expired, ending soon, or from the fut
     for (const auto& said : of(entry(std::move(request)))) made.push_back(said.substr(0, said.find(' ', said.find(' ') + 1)));
     return made;
   };
-  CHECK(codes({.not_after = now - hours(1)}) == Said{"warning expired"});
-  CHECK(codes({.not_after = now + hours(24)}) == Said{"warning expires-soon"});
-  CHECK(codes({.not_before = now + hours(1)}) == Said{"warning not-yet-valid"});
+  CHECK(codes({.names = {}, .not_after = now - hours(1)}) == Said{"warning expired"});
+  CHECK(codes({.names = {}, .not_after = now + hours(24)}) == Said{"warning expires-soon"});
+  CHECK(codes({.names = {}, .not_before = now + hours(1)}) == Said{"warning not-yet-valid"});
 }
 
 TEST_CASE("chains matter to those who follow a policy", "[audit]") {
