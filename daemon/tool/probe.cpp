@@ -105,7 +105,7 @@ class Probe {
   int report() const {
     const auto judged = mtasts::verdicts(policy_, hosts_);
     print(arguments_.format == Format::Json ? json(judged) : text(judged));
-    const bool well = std::all_of(judged.begin(), judged.end(), [](const mtasts::Verdict& verdict) {
+    const bool well = !policy_is_wanting_ && std::all_of(judged.begin(), judged.end(), [](const auto& verdict) {
       return verdict.outcome == mtasts::Verdict::Outcome::Delivers;
     });
     return well ? exit_ok : exit_failure;
@@ -147,6 +147,7 @@ class Probe {
     std::copy_if(answer->txt.begin(), answer->txt.end(), std::back_inserter(records),
                  [](const std::string& text) { return text.starts_with("v=STSv1"); });
     if (records.empty()) return give_up("STS", owner, "there is no such record");
+    policy_is_wanting_ = true;
     const auto id = mtasts::id_in_txt_record(records.front());
     if (records.size() > 1) return give_up("STS", owner, "there are several such records, which counts as none");
     if (!id) return give_up("STS", owner, fmt::format("the record cannot be read: {}", escaped(records.front(), 100)));
@@ -160,6 +161,7 @@ class Probe {
     step("POLICY", host->text(), fmt::format("{}, max_age {}, mx {}", mtasts::to_string(policy->mode),
                                              readable(policy->max_age), patterns.empty() ? "none" : patterns));
     policy_.policy = std::move(*policy);
+    policy_is_wanting_ = false;
   }
 
   Result<mtasts::Policy> fetch_policy(const DnsName& host) {
@@ -277,6 +279,7 @@ class Probe {
   Duration within_;
   std::string our_name_;
   mtasts::PolicySeen policy_;
+  bool policy_is_wanting_ = false;  // it is announced, and nobody gets it
   std::vector<mtasts::MxSeen> hosts_;
   std::vector<Step> steps_;
 };

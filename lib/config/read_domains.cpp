@@ -133,10 +133,10 @@ class DomainReader {
                     "relay; if it is meant, write relay_everything = true in this [[domain]]");
     }
     if (common.policy) section.error(name.place, "mta_sts", "\"*\" is no domain that could have a policy");
+    if (common.tlsrpt) section.error(name.place, "tlsrpt", "\"*\" is no domain whose senders could be asked for reports");
     if (!taken_.claim(section, "name", name.place, name.value)) return;
     delivery::DomainSettings domain;
     domain.backend = common.backend;
-    domain.tlsrpt = common.tlsrpt;
     read_mx(section, common.mx, nullptr, domain);
     run_.domains.push_back(std::move(domain));
   }
@@ -153,6 +153,7 @@ class DomainReader {
     delivery::DomainSettings domain;
     domain.name = *name;
     domain.backend = common.backend;
+    domain.tlsrpt = common.tlsrpt;
     read_mx(section, common.mx, &*name, domain);
     if (common.policy) add_policy(section, *common.policy, *name);
     run_.domains.push_back(std::move(domain));

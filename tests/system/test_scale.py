@@ -39,7 +39,7 @@ def sni_map(folder, live):
 def test_many_names_are_served_and_found_again_by_the_next_start(posternd, folder, many, default_leaf):
     live, roots = many
     server = posternd(certificates={"directories": [live], "maps": [sni_map(folder, live)], "roots": roots})
-    cache = folder / "state" / "certs" / "cache"
+    cache = server.settings["state_dir"] / "certs" / "cache"
 
     def served(name):
         return clients.openssl(*server.address(), name).fingerprint

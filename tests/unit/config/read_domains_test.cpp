@@ -132,6 +132,29 @@ TEST_CASE("MTA-STS policies: of one domain, shared by many, and filled for each"
   CHECK(std::count(declared.begin(), declared.end(), "mta-sts.one.example") == 1);
 }
 
+TEST_CASE("TLSRPT: who gets the reports, of a domain and of those in a file") {
+  FakeWorld world;
+  world.files["d.txt"] = "one.example\n";
+  const Parsed parsed = parse(std::string(minimal) +
+                                  "[[domain]]\nname = \"own.example\"\nbackend = \"store\"\n"
+                                  "tlsrpt = [\"tls@own.example\", \"https://reports.example/x\"]\n"
+                                  "[[domain]]\nfile = \"d.txt\"\nbackend = \"store\"\ntlsrpt = \"mailto:t@own.example\"\n",
+                              world);
+  INFO(rendered(parsed));
+  REQUIRE(parsed.config);
+  const auto of = [&](std::string_view name) {
+    for (const auto& domain : parsed.config->run.domains) {
+      if (domain.name && domain.name->text() == name) return domain.tlsrpt ? *domain.tlsrpt : std::string("none");
+    }
+    return std::string("no domain");
+  };
+  CHECK(of("own.example") == "mailto:tls@own.example,https://reports.example/x");
+  CHECK(of("one.example") == "mailto:t@own.example");
+  CHECK(of("example.com") == "none");
+  CHECK(complaints_after("[[domain]]\nname = \"a.example\"\nbackend = \"store\"\ntlsrpt = \"a,b@c.example\"\n")
+            .find("domain.tlsrpt: expected a mail address") != std::string::npos);
+}
+
 TEST_CASE("wrong MTA-STS policies") {
   const std::string head = std::string("[[domain]]\nbackend = \"store\"\n");
   CHECK(complaints_after(head + "name = \"a.example\"\nmta_sts = { mode = \"enforce\" }\n").find(

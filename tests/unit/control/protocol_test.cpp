@@ -54,7 +54,7 @@ TEST_CASE("requests") {
 }
 
 TEST_CASE("an unknown request is told which are known") {
-  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload, certificates, explain, versions, rollback, sessions, drain, undrain, log-level)");
+  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload, certificates, explain, versions, rollback, sessions, drain, undrain, log-level, sni, sni-domain, sni-failures)");
 }
 
 TEST_CASE("malformed requests") {
