@@ -149,6 +149,7 @@ Message carry_out(Operation operation, Fields& fields, GuardedFiles& files) {
         for (const auto& entry : entries) {
           answer.add(std::string_view(entry.name));
           answer.add(std::uint64_t{entry.is_directory ? 1u : 0u});
+          answer.add(std::uint64_t{entry.may_be_link ? 1u : 0u});
           answer.add(std::uint64_t{entry.dangling ? 1u : 0u});
         }
       });
@@ -205,6 +206,7 @@ class Client final : public LoaderFiles {
       for (auto left = fields.number(); left > 0; --left) {
         certs::DirectoryEntry entry{fields.string(), false};
         entry.is_directory = fields.number() != 0;
+        entry.may_be_link = fields.number() != 0;
         entry.dangling = fields.number() != 0;
         entries.push_back(std::move(entry));
       }

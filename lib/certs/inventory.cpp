@@ -329,6 +329,7 @@ Inventory::Listed Inventory::list(const std::string& path, unsigned depth) const
   }
   for (const auto& entry : *entries) {
     listed.has_staples = listed.has_staples || is_staple_name(entry.name);
+    listed.has_links = listed.has_links || entry.may_be_link;
     if (entry.dangling) listed.dangling.push_back(entry.name);
   }
   std::sort(listed.dangling.begin(), listed.dangling.end());
@@ -381,7 +382,9 @@ void Inventory::take_layout(Place& folder, Listed listed) {
     if (!in_folder.key.empty()) what.files.push_back(joined(folder.path, in_folder.key));
     what.form = in_folder.key.empty() ? Form::Together : Form::Pair;
     what.stem = std::move(in_folder.stem);
-    found(folder, std::move(what)).may_have_staples = listed.has_staples;
+    Item& item = found(folder, std::move(what));
+    item.may_have_staples = listed.has_staples;
+    item.may_be_links = listed.has_links;
   }
 }
 

@@ -95,7 +95,7 @@ class Inventory {
     std::optional<std::string> error;
     Layout layout;
     std::vector<std::string> dangling;
-    bool has_staples = false;
+    bool has_staples = false, has_links = false;
   };
   enum class Subfolders { All, New };
   Listed list(const std::string& path, unsigned depth) const;

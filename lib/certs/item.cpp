@@ -26,6 +26,13 @@ std::vector<std::string> staple_paths(const std::string& chain) {
   return paths;
 }
 
+using Folders = std::vector<std::string>;
+
+std::string parent_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? std::string(".") : slash == 0 ? std::string("/") : path.substr(0, slash);
+}
+
 Seen look_at(FileSource& files, const std::string& path) {
   const auto state = files.state(path);
   return state ? Seen{*state, {}} : Seen{std::nullopt, state.error().text};
@@ -68,13 +75,15 @@ class ItemReader {
       : shared_files_(files), files_(*files), item_(item), how_(how) {}
 
   Reading read() {
-    for (const auto& path : item_.files) reading_.seen.push_back(look_at(files_, path));
+    for (std::size_t i = 0; i < item_.files.size(); ++i) {
+      reading_.seen.push_back(is_read_in_any_case(i) ? Seen() : look_at(files_, item_.files[i]));
+    }
     find_staples();
     const bool due = item_.read_again_at && *item_.read_again_at <= how_.now;
     if (reading_.seen == item_.seen && !due) return {};
     reading_.changed = true;
     for (const auto& path : item_.files) {
-      for (auto& folder : folders_of(files_, path)) {
+      for (auto& folder : item_.may_be_links ? folders_of(files_, path) : Folders{parent_of(path)}) {
         auto& known = reading_.folders;
         if (std::find(known.begin(), known.end(), folder) == known.end()) known.push_back(std::move(folder));
       }
@@ -106,6 +115,13 @@ class ItemReader {
       }
       reading_.credentials.push_back(std::move(credential));
     }
+  }
+
+  bool has_key(std::size_t file) const { return item_.form == Form::Together || file == 1; }
+
+  /// Then reading it tells its state, too.
+  bool is_read_in_any_case(std::size_t file) const {
+    return item_.seen.empty() && how_.load == Load::Eager && (how_.cache == nullptr || has_key(file));
   }
 
   bool is_unread_key(std::size_t file) const {
@@ -143,13 +159,14 @@ class ItemReader {
     bool same = true;
     for (std::size_t i = 0; same && i < known.size(); ++i) {
       RememberedFile& file = known[i];
-      same = reading_.seen[i].state == file.state;
-      const bool has_key = how_.load == Load::Eager && (item_.form == Form::Together || i == 1);
-      if (!same || is_unread_key(i) || (file.tells_changes && !has_key)) continue;
+      const bool wants_key = how_.load == Load::Eager && has_key(i);
+      same = wants_key || reading_.seen[i].state == file.state;
+      if (!same || is_unread_key(i) || (file.tells_changes && !wants_key)) continue;
       auto contents = files_.read(item_.files[i], pem_octets_max);
       ++reading_.files_read;
       same = contents && contents->state == file.state && file.digest == tls::sha256(contents->bytes);
       if (!same) continue;
+      reading_.seen[i] = {contents->state, {}};
       file.tells_changes = state_tells_changes(file.state, how_.now);
       texts_[i] = std::move(contents->bytes);
     }
@@ -204,6 +221,7 @@ class ItemReader {
       if (!contents) {
         problem(Fault::Severity::Error, contents.error().text);
         reading_.remembered.clear();
+        look_at_the_rest();
         return false;
       }
       // The state of what was read, which may be newer than what was seen a moment ago.
@@ -213,6 +231,12 @@ class ItemReader {
       texts_.push_back(std::move(contents->bytes));
     }
     return true;
+  }
+
+  void look_at_the_rest() {
+    for (std::size_t i = 0; i < item_.files.size(); ++i) {
+      if (reading_.seen[i] == Seen()) reading_.seen[i] = look_at(files_, item_.files[i]);
+    }
   }
 
   std::shared_ptr<const tls::Deferred> deferred() {
@@ -334,13 +358,9 @@ Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, co
 }
 
 std::vector<std::string> folders_of(FileSource& files, const std::string& path) {
-  const auto parent = [](const std::string& of) {
-    const auto slash = of.rfind('/');
-    return slash == std::string::npos ? std::string(".") : slash == 0 ? std::string("/") : of.substr(0, slash);
-  };
-  std::vector<std::string> folders{parent(path)};
+  std::vector<std::string> folders{parent_of(path)};
   if (const auto target = files.link_target(path)) {
-    folders.push_back(parent(target->starts_with('/') ? *target : folders[0] + '/' + *target));
+    folders.push_back(parent_of(target->starts_with('/') ? *target : folders[0] + '/' + *target));
   }
   return folders;
 }

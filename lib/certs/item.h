@@ -52,6 +52,7 @@ struct Item {
   Form form = Form::Pair;
   std::string stem;                      ///< in a folder: what it is named after
   bool may_have_staples = true;          ///< false: the listing of its folder shows none
+  bool may_be_links = true;              ///< its files; false: likewise
   std::string id;                        ///< of a [[certificate]]
   std::string label;                     ///< in messages
   std::uint32_t order = 0;

@@ -38,6 +38,7 @@ struct FileContents {
 struct DirectoryEntry {
   std::string name;
   bool is_directory = false;  ///< after following links
+  bool may_be_link = false;   ///< false: link_target() would say nothing
   bool dangling = false;      ///< a link to nothing: what it will be is not known yet
 };
 

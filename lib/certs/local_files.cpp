@@ -147,6 +147,7 @@ class LocalFiles : public FileSource {
       if (count < 0) return fail_with(describe(path, errno));
       if (count == 0) break;
       filled += static_cast<std::size_t>(count);
+      if (filled == contents.state.size) break;  // one octet more was asked for: this is the end
       if (filled == contents.bytes.size() && filled <= octets_max) {
         contents.bytes.resize(std::min(octets_max + 1, filled * 2));
       }
@@ -160,33 +161,35 @@ class LocalFiles : public FileSource {
   }
 
   Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
-    // Not opendir(): ThreadSanitizer does not see the descriptor that it opens, and takes it for the one of a socket
-    // that had the same number before.
-    const int descriptor = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-    if (descriptor < 0) {
+    // Not opendir() and readdir(): among 10^5 folders with a certificate each, every system call counts. (And
+    // ThreadSanitizer does not see the descriptor that opendir() opens, and takes it for that of an earlier socket.)
+    const Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC));
+    if (folder.get() < 0) {
       if (errno == ENOTDIR) return fail("{}: is no folder", path);
       return fail_with(describe(path, errno));
     }
-    const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(descriptor), closedir);
     std::vector<DirectoryEntry> entries;
+    alignas(dirent64) std::array<char, 16 * 1024> buffer;
     for (;;) {
-      errno = 0;
-      const dirent* entry = readdir(folder.get());
-      if (entry == nullptr) break;
-      const std::string_view name = entry->d_name;
-      if (name == "." || name == "..") continue;
-      entries.push_back(entry_of(dirfd(folder.get()), *entry));
+      const auto count = getdents64(folder.get(), buffer.data(), buffer.size());
+      if (count < 0) return fail_with(describe(path, errno));
+      if (count == 0) return entries;
+      for (std::size_t at = 0; at < static_cast<std::size_t>(count);) {
+        const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
+        at += entry->d_reclen;
+        const std::string_view name = entry->d_name;
+        if (name != "." && name != "..") entries.push_back(entry_of(folder.get(), *entry));
+      }
     }
-    if (errno != 0) return fail_with(describe(path, errno));
-    return entries;
   }
 
   std::optional<std::string> link_target(const std::string& path) override { return link_text(path); }
 
  private:
-  static DirectoryEntry entry_of(int folder, const dirent& entry) {
-    DirectoryEntry made{entry.d_name, entry.d_type == DT_DIR, false};
+  static DirectoryEntry entry_of(int folder, const dirent64& entry) {
+    DirectoryEntry made{entry.d_name, entry.d_type == DT_DIR};
     if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return made;
+    made.may_be_link = true;
     struct stat info{};
     made.dangling = fstatat(folder, entry.d_name, &info, 0) != 0;
     made.is_directory = !made.dangling && S_ISDIR(info.st_mode);

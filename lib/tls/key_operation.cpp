@@ -49,6 +49,9 @@ bool decrypt(const KeyOperation& operation, std::string& block) {
 }  // namespace
 
 Result<std::string> perform(const KeyOperation& operation) {
+  if (operation.credential->key.get() == nullptr) {
+    return fail("{}: the private key cannot be decoded", operation.credential->source);
+  }
   std::string outcome;
   const bool done =
       operation.kind == KeyOperation::Kind::Sign ? sign(operation, outcome) : decrypt(operation, outcome);

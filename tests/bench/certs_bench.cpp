@@ -3,8 +3,8 @@
 //
 //   bench-certs [NAMES [CERTIFICATES...]]        defaults: 1000000 1000 10000 100000
 //
-// Budgets: a hit 300 ns, a miss 1000 ns, 200 octets a name besides the certificates; of 10^5 certificates a cold start 5 s, a
-// warm one 1 s, one changed 100 ms.
+// Budgets: a hit 300 ns, a miss 1000 ns, 200 octets a name besides the certificates; of 10^5 certificates a cold start 5 s,
+// a warm one 1 s, one changed 100 ms.
 #include <fmt/format.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -98,7 +99,8 @@ void measure_memory() {
     for (std::size_t i = 0; i < reads; ++i) at = next[at];
   });
   require(at < cells, "out of range");
-  fmt::print("one dependent read in 64 MiB: {:.0f} ns (a hit needs two one after the other, and reads the name)\n", taken / static_cast<double>(reads) * 1e9);
+  fmt::print("one dependent read in 64 MiB: {:.0f} ns (a hit needs two one after the other, and reads the name)\n",
+             taken / static_cast<double>(reads) * 1e9);
 }
 
 void measure_lookups(const Snapshot& snapshot, std::size_t name_count) {
@@ -175,8 +177,8 @@ void run_on_two_threads(Tasks& tasks) {
   helper.join();
 }
 
-/// Of the whole process, and of the thread that loads: on an idle machine with two cores the latter is about what a start
-/// takes, for its helper has less to do.
+/// Of the whole process, and of the thread that loads: on an idle machine with two cores the latter is about what a
+/// start takes, for its helper has less to do.
 struct Cost {
   double elapsed = 0, thread = 0, process = 0;
 };
@@ -245,7 +247,8 @@ void measure_files(std::size_t certificate_count) {
   const auto before = resident_octets();
   tell("cold start", cost_of(load));
   require(outcome.snapshot->name_count() == certificate_count, "certificates are missing");
-  fmt::print("  {:<36}{:>10.0f}\n", "octets a certificate", static_cast<double>(resident_octets() - before) / static_cast<double>(certificate_count));
+  fmt::print("  {:<36}{:>10.0f}\n", "octets a certificate",
+             static_cast<double>(resident_octets() - before) / static_cast<double>(certificate_count));
   tell("a look at everything, all as before", cost_of(load));
   require(outcome.files_read == 0, "unchanged files were read");
   tell("writing the cache (without the disk)",
@@ -277,6 +280,7 @@ std::size_t argument(int argc, char** argv, int at, std::size_t otherwise) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a run takes minutes
   measure_names(std::max<std::size_t>(argument(argc, argv, 1, 1'000'000), names_a_certificate));
   std::vector<std::size_t> counts;
   for (int i = 2; i < argc; ++i) counts.push_back(std::max<std::size_t>(argument(argc, argv, i, 1000), 2));

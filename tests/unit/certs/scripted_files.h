@@ -117,7 +117,7 @@ class ScriptedFiles {
     if (names.empty()) return fail("{}: does not exist", path);
     std::vector<certs::DirectoryEntry> entries;
     for (const auto& [name, is_directory] : names) {
-      entries.push_back({name, is_directory, dangling_.contains(path + "/" + name)});
+      entries.push_back({name, is_directory, false, dangling_.contains(path + "/" + name)});
     }
     return entries;
   }

@@ -127,3 +127,15 @@ TEST_CASE("a key that does not fit the operation", "[key_operation]") {
   CHECK_FALSE(perform({KeyOperation::Kind::Sign, 0x1234, "x", rsa()}));
   CHECK(ERR_peek_error() == 0);
 }
+
+TEST_CASE("a key that cannot be decoded fails the operation", "[key_operation]") {
+  const auto credential = std::make_shared<Credential>();
+  credential->source = "a.pem";
+  auto encoded = find_key("-----BEGIN PRIVATE KEY-----\nMAUCAQAwAA==\n-----END PRIVATE KEY-----\n", "a.pem");
+  REQUIRE(encoded);
+  credential->key = PrivateKey(std::move(*encoded));
+  constexpr std::uint16_t rsa_pss_sha256 = 0x0804;
+  for (const auto kind : {KeyOperation::Kind::Sign, KeyOperation::Kind::Decrypt}) {
+    CHECK(perform({kind, rsa_pss_sha256, "input", credential}).error().text == "a.pem: the private key cannot be decoded");
+  }
+}
