@@ -174,7 +174,7 @@ struct DomainSettings {
   std::string backend;
   std::vector<DnsName> mx;
   bool null_mx = false;  ///< RFC 7505: takes no mail; `backend` means nothing then
-  std::shared_ptr<const std::string> tlsrpt;  ///< who gets TLSRPT reports (RFC 8460 section 3, `rua`); null: nobody
+  std::shared_ptr<const std::string> tlsrpt = {};  ///< who gets TLSRPT reports (RFC 8460 section 3, `rua`); null: nobody
 };
 
 }  // namespace postern::delivery
