@@ -20,6 +20,7 @@ else
   tar -c --exclude=./build --exclude="./dist" . | tar -x -C "$work/postern"
 fi
 cp -R packaging/debian "$work/postern/debian"
+cp packaging/systemd/postern.service packaging/systemd/postern.socket "$work/postern/debian/"
 cd "$work/postern"
 dpkg-buildpackage --build=binary --unsigned-changes --no-check-builddeps >"$out/build.log" 2>&1 || {
   tail -n 40 "$out/build.log" >&2
