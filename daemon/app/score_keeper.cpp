@@ -1,17 +1,14 @@
 #include "daemon/app/score_keeper.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <utility>
+
+#include "daemon/session/replace_file.h"
 
 namespace postern::app {
 
@@ -101,23 +98,8 @@ void ScoreKeeper::wrote(const std::string& fault) {
 
 /// Empty when all is well.
 std::string ScoreKeeper::write(const std::string& path, const std::string& text) {
-  const std::string next = path + ".new";
-  const auto failed = [&](int error) {
-    return fmt::format("{}: cannot be written: {}; the score of senders would be lost at a restart", next,
-                       std::strerror(error));
-  };
-  const int descriptor = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (descriptor < 0) return failed(errno);
-  int error = 0;
-  for (std::size_t at = 0; at < text.size() && error == 0;) {
-    const ssize_t written = ::write(descriptor, text.data() + at, text.size() - at);
-    if (written > 0) at += static_cast<std::size_t>(written);
-    if (written < 0 && errno != EINTR) error = errno;
-  }
-  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
-  if (::close(descriptor) != 0 && error == 0) error = errno;
-  if (error == 0 && std::rename(next.c_str(), path.c_str()) != 0) error = errno;
-  return error == 0 ? std::string() : failed(error);
+  const auto done = session::replace_file(path, text, session::Readers::Owner);
+  return done ? std::string() : done.error().text + ": the score of senders would be lost at a restart";
 }
 
 void ScoreKeeper::stop() {
