@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <optional>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
