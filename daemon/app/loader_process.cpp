@@ -222,8 +222,8 @@ class Client final : public LoaderFiles {
   }
 
  private:
-  template <class T, class Read>
-  Result<T> ask(Operation operation, const std::string& path, std::uint64_t octets_max, Read read) {
+  template <class T, class Decode>
+  Result<T> ask(Operation operation, const std::string& path, std::uint64_t octets_max, Decode decode) {
     Message request;
     request.add(static_cast<std::uint64_t>(operation));
     request.add(std::string_view(path));
@@ -236,7 +236,7 @@ class Client final : public LoaderFiles {
     if (!answer) return fail("{}: the process that reads certificate files has ended: restart posternd", path);
     Fields fields(*answer);
     if (fields.number() == 0) return fail("{}", fields.string());
-    return read(fields);
+    return decode(fields);
   }
 
   std::mutex mutex_;

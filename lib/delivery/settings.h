@@ -2,8 +2,8 @@
 #pragma once
 
 #include <compare>
-#include <optional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>

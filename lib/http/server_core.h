@@ -33,7 +33,7 @@ struct Response {
   int status = 200;
   std::string content_type = "text/plain";
   std::string body;           ///< not sent in answer to HEAD
-  std::vector<std::pair<std::string, std::string>> headers;  ///< besides Content-Type, Content-Length, Date, Connection
+  std::vector<std::pair<std::string, std::string>> headers = {};  ///< besides Content-Type, Content-Length, Date, Connection
 };
 
 Response not_found();
