@@ -63,7 +63,7 @@ TEST_CASE("rows are bounded", "[tlsrpt_table]") {
   auto report = example("A");
   report.policies.assign(TlsReportTable::rows_max + 5, report.policies.front());
   for (std::size_t i = 0; i < report.policies.size(); ++i) {
-    report.policies[i] = {.domain = fmt::format("d{}.test", i), .successful = 2};
+    report.policies[i] = {"", fmt::format("d{}.test", i), {}, 2, 0, {}};
   }
   table.add(report);
   CHECK(table.rows().size() == TlsReportTable::rows_max);
