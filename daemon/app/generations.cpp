@@ -82,6 +82,7 @@ std::shared_ptr<session::RunSettings> make_run_settings(const config::RunConfig&
   made->reverse_dns = run.reverse_dns;
   made->reverse_dns_within = run.reverse_dns_within;
   made->offer = run.offer;
+  made->binarymime = run.binarymime;
   made->connection_limits = {run.connection_limits.connections, run.connection_limits.connections_per_address,
                              run.connection_limits.connections_per_network};
   made->final_deadline = run.final_deadline;

@@ -122,7 +122,7 @@ smtp::Extensions Inbound::extensions() const {
   offered.chunking = true;  // the text is the same as behind DATA, whatever the backend takes it by
   offered.limits = true;
   offered.smtputf8 = behind.smtputf8;
-  offered.binarymime = behind.binary_mime;
+  offered.binarymime = settings->binarymime && behind.binary_mime;
   offered.dsn = behind.dsn;
   offered.requiretls = behind.require_tls;
   offered.prdr = true;  // whatever stands behind: it is we who join what backends say

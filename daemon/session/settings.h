@@ -69,6 +69,7 @@ struct RunSettings {
   bool reverse_dns = true;  ///< clients are asked about
   Duration reverse_dns_within = std::chrono::seconds(3);
   std::optional<smtp::Extensions> offer;  ///< nothing: as far as every backend offered them
+  bool binarymime = false;                ///< whether that includes BINARYMIME
   ConnectionLimits connection_limits;
   Duration final_deadline = std::chrono::minutes(8);
   Duration drain_notice = std::chrono::seconds(15);  ///< connections are still accepted after `postern drain`

@@ -114,6 +114,7 @@ struct RunConfig {
   tls::TlsSettings tls;
   smtp::SmtpSettings smtp;
   std::optional<smtp::Extensions> offer;              ///< `smtp.offer`; nothing: by what the backends offer
+  bool binarymime = false;                            ///< `smtp.binarymime`: one of those that depend on the backends
   ConnectionLimits connection_limits;
   Duration drain = std::chrono::seconds(30);
   Duration drain_notice = std::chrono::seconds(15);  ///< connections are still accepted after `postern drain`

@@ -59,6 +59,7 @@ const std::vector<Key>& keys() {
       {"smtp.smuggling", "choice", "\"reject\"", Reload, "messages with bare CR, LF or NUL: reject or normalize"},
       {"smtp.smuggling_exempt", "networks", "none", Reload, "clients whose messages are always normalized"},
       {"smtp.strict", "boolean", "false", Reload, "forgive no deviation from the grammar of addresses"},
+      {"smtp.binarymime", "boolean", "false", Reload, "BINARYMIME is offered where every backend does"},
       {"smtp.offer", "names", "what every backend offers", Reload, "extensions offered to clients"},
       {"smtp.spill_at", "size", "\"1MiB\"", Reload, "larger messages wait in a temporary file"},
       {"smtp.spill_dir", "path", "state_dir", Reload, "where temporary files are made"},

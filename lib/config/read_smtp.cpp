@@ -50,6 +50,7 @@ void read_smtp_section(const Section& section, RunConfig& run) {
   run.smtp.smuggling_exempt = read_networks(section, "smuggling_exempt");
   section.boolean("strict", run.smtp.strict);
   read_offer(section, run.offer);
+  section.boolean("binarymime", run.binarymime);
   section.size("spill_at", run.spill_at, {std::size_t{4096}, std::size_t{gibibyte}});
   section.path("spill_dir", run.spill_dir);
 }

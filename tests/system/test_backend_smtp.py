@@ -209,8 +209,10 @@ def test_listeners_offer_what_every_backend_offers(posternd, scripted):
     backends = [{"name": "store", "deliver": "smtp", "to": [everything.target]},
                 {"name": "other", "deliver": "lmtp", "to": [little.target]}]
     extra = {"SMTPUTF8", "BINARYMIME", "DSN"}
-    alone = posternd(backend=backends[:1])
+    alone = posternd(backend=backends[:1], smtp={"binarymime": True})
     eventually(lambda: offered_to_clients(alone) >= extra, "what the backend offers is offered")
+    usual = posternd(backend=backends[:1])
+    eventually(lambda: offered_to_clients(usual) & extra == {"SMTPUTF8", "DSN"}, "all but BINARYMIME")
     both = posternd(backend=backends, domain=[{"name": "example.test", "backend": "store"},
                                               {"name": "other.test", "backend": "other"}])
     eventually(lambda: "SMTPUTF8" in offered_to_clients(both), "what both offer is offered")
@@ -222,7 +224,7 @@ def test_listeners_offer_what_every_backend_offers(posternd, scripted):
 @pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
 def test_dsn_smtputf8_and_binarymime_reach_the_backend(posternd, scripted, protocol):
     backend = scripted(tcp=True, dialect=protocol, extensions=ALL)
-    server = posternd(backend.target, backend={"deliver": protocol}, workers=1)
+    server = posternd(backend.target, backend={"deliver": protocol}, workers=1, smtp={"binarymime": True})
     eventually(lambda: "BINARYMIME" in offered_to_clients(server), "the backend was greeted")
     with server.greeted() as client:
         client.expect(250, f"MAIL FROM:<{SENDER}> RET=HDRS ENVID=abc SMTPUTF8")
@@ -270,7 +272,7 @@ def test_a_listener_offers_what_its_own_backend_offers(posternd, scripted, defau
                 {"name": "of-nobody", "deliver": "lmtp", "to": [f"127.0.0.1:{free_port()}"]}]
     listeners = [{"address": ["127.0.0.1:<smtp>"], "default_certificate": "default"},
                  {"address": ["127.0.0.1:<through>"], "default_certificate": "default", "backend": "mta"}]
-    server = posternd(backend=backends, listen=listeners, workers=1)
+    server = posternd(backend=backends, listen=listeners, workers=1, smtp={"binarymime": True})
 
     def offered(port):
         with server.dialogue(port) as client:
