@@ -118,7 +118,7 @@ def test_a_backend_that_refuses_the_client_is_quoted(posternd, scripted):
 
 def test_each_transaction_says_xclient_anew(posternd, scripted):
     backend = scripted(tcp=True, dialect="smtp", extensions=["PIPELINING", "XCLIENT NAME ADDR PORT HELO"])
-    server = posternd(backend.target, backend={"deliver": "smtp"}, workers=1)
+    server = posternd(backend.target, backend={"deliver": "smtp", "max_connections": 1}, workers=1)
     for name in ("one.client.test", "two.client.test"):
         with server.dialogue() as client:
             client.greet(name=name)
