@@ -36,6 +36,7 @@ RouteTable::RouteTable(std::vector<BackendSettings> backends, std::vector<Domain
     const auto backend = by_name.find(domain.backend);
     if (backend == by_name.end()) continue;
     if (!domain.null_mx) used.insert(backend->second);
+    if (backends_[backend->second].pass_through) domains_pass_through_ = true;
     if (domain.name) {
       by_domain_.emplace(std::move(*domain.name), backend->second);
     } else {
@@ -67,12 +68,6 @@ const BackendSettings* RouteTable::session_backend(const std::optional<DnsName>&
     }
   }
   return find(listener_backend);
-}
-
-bool RouteTable::domains_pass_through() const {
-  const auto passes = [this](const auto& entry) { return backends_[entry.second].pass_through.has_value(); };
-  return std::any_of(by_domain_.begin(), by_domain_.end(), passes) ||
-         (catch_all_ && backends_[*catch_all_].pass_through);
 }
 
 const BackendSettings* RouteTable::find(std::string_view backend) const {

@@ -31,7 +31,7 @@ class RouteTable {
   bool routes_by_sni() const { return !by_sni_.empty() || !by_parent_sni_.empty(); }
 
   /// Whether the backends of the domains are passed through to. (They are all of one kind: config/ sees to it.)
-  bool domains_pass_through() const;
+  bool domains_pass_through() const { return domains_pass_through_; }
 
   /// Null when there is none of this name.
   const BackendSettings* find(std::string_view backend) const;
@@ -69,6 +69,7 @@ class RouteTable {
   std::unordered_map<DnsName, std::size_t> by_domain_;  // → backends_
   std::unordered_set<DnsName> without_mail_;
   std::optional<std::size_t> catch_all_;
+  bool domains_pass_through_ = false;
   std::vector<std::size_t> of_domains_;  // all that some domain's mail goes to → backends_
   std::optional<smtp::Mailbox> postmaster_;
   std::unordered_map<DnsName, std::size_t> by_sni_;         // → backends_
