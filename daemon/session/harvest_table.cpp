@@ -12,11 +12,6 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-bool is_exempt(const IpAddress& client, const delivery::HarvestSettings& settings) {
-  return std::any_of(settings.exempt.begin(), settings.exempt.end(),
-                     [&](const Network& network) { return network.contains(client); });
-}
-
 /// What is left at `now` of a use at `then`.
 double left_of(double unknown, Instant then, std::size_t max, Duration window, Instant now) {
   const double come_back = Seconds(now - then) / Seconds(window) * static_cast<double>(max);
@@ -60,7 +55,7 @@ HarvestTable::HarvestTable(std::size_t clients_max) : by_address_(clients_max), 
 
 HarvestTable::Verdict HarvestTable::look(const IpAddress& client, const delivery::HarvestSettings& settings,
                                          Instant now) {
-  if (is_exempt(client, settings)) return Verdict::Within;
+  if (any_contains(settings.exempt, client)) return Verdict::Within;
   if (by_address_.over(client, settings.unknown_per_address, settings.window, now)) return Verdict::AddressOver;
   if (by_network_.over(network_of(client), settings.unknown_per_network, settings.window, now)) {
     return Verdict::NetworkOver;
@@ -69,7 +64,7 @@ HarvestTable::Verdict HarvestTable::look(const IpAddress& client, const delivery
 }
 
 void HarvestTable::count(const IpAddress& client, const delivery::HarvestSettings& settings, Instant now) {
-  if (is_exempt(client, settings)) return;
+  if (any_contains(settings.exempt, client)) return;
   by_address_.count(client, settings.unknown_per_address, settings.window, now);
   by_network_.count(network_of(client), settings.unknown_per_network, settings.window, now);
 }

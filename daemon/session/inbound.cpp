@@ -15,9 +15,7 @@ constexpr std::size_t unsent_octets_max = 16 * 1024;
 constexpr Duration last_words_within = std::chrono::seconds(5);  // for the client to take our last replies
 
 smtp::Smuggling smuggling_for(const smtp::SmtpSettings& settings, const IpAddress& client) {
-  const bool exempt = std::any_of(settings.smuggling_exempt.begin(), settings.smuggling_exempt.end(),
-                                  [&](const Network& network) { return network.contains(client); });
-  return exempt ? smtp::Smuggling::Normalize : settings.smuggling;
+  return any_contains(settings.smuggling_exempt, client) ? smtp::Smuggling::Normalize : settings.smuggling;
 }
 
 }  // namespace

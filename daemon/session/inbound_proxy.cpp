@@ -14,17 +14,9 @@
 
 namespace postern::session {
 
-namespace {
-
-bool lists(const std::vector<Network>& networks, const IpAddress& address) {
-  return std::any_of(networks.begin(), networks.end(), [&](const Network& network) { return network.contains(address); });
-}
-
-}  // namespace
-
 void Inbound::await_proxy_header() {
   const auto settings = services_.settings.get();
-  const bool believed = lists(settings->listeners.at(listener_).trusted_proxies, peer_.address);
+  const bool believed = any_contains(settings->listeners.at(listener_).trusted_proxies, peer_.address);
   if (!believed) return close_now("not one of trusted_proxies");
   proxy_deadline_ = services_.loop.now() + settings->smtp.timeouts.handshake;
 }
@@ -77,7 +69,7 @@ bool Inbound::readdress(const Endpoint& client) {
 }
 
 bool Inbound::may_name_clients() const {
-  return lists(services_.settings.get()->listeners.at(listener_).xclient_from, peer_.address);
+  return any_contains(services_.settings.get()->listeners.at(listener_).xclient_from, peer_.address);
 }
 
 void Inbound::handle(const smtp::IdentityOffered& event) {

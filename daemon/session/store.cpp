@@ -65,9 +65,7 @@ struct Transfer {
 }  // namespace
 
 bool may_deliver(const IpAddress& peer, const std::vector<Network>& allowed) {
-  return peer.is_unspecified() || peer.is_loopback() ||
-         std::any_of(allowed.begin(), allowed.end(),
-                     [&peer](const Network& network) { return network.contains(peer); });
+  return peer.is_unspecified() || peer.is_loopback() || any_contains(allowed, peer);
 }
 
 struct Store::State : std::enable_shared_from_this<State> {

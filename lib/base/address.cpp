@@ -97,6 +97,10 @@ bool Network::contains(const IpAddress& candidate) const {
   return candidate.is_v4() == address.is_v4() && candidate.masked(bits) == address;
 }
 
+bool any_contains(const std::vector<Network>& networks, const IpAddress& address) {
+  return std::any_of(networks.begin(), networks.end(), [&](const Network& network) { return network.contains(address); });
+}
+
 std::string Network::text() const { return fmt::format("{}/{}", address.text(), bits); }
 
 }  // namespace postern

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern {
 
@@ -66,6 +67,9 @@ struct Network {
 
   friend bool operator==(const Network&, const Network&) = default;
 };
+
+/// Whether one of them has the address.
+bool any_contains(const std::vector<Network>& networks, const IpAddress& address);
 
 }  // namespace postern
 
