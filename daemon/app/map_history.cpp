@@ -14,8 +14,7 @@
 #include "base/text.h"
 #include "certs/loader.h"
 #include "certs/pem.h"
-#include "daemon/app/state_file.h"
-#include "daemon/session/replace_file.h"
+#include "daemon/session/state_file.h"
 #include "tls/pem.h"
 
 namespace postern::app {
@@ -149,7 +148,7 @@ Result<certs::VersionFile> MapHistory::read(std::uint64_t version) const {
   while (step != versions_.begin() && !step->whole) --step;
   std::optional<certs::VersionFile> whole;
   for (; step <= wanted; ++step) {
-    const auto octets = read_state_file(path_of(*step));
+    const auto octets = session::read_state_file(path_of(*step));
     if (!octets) return fail_with(octets.error());
     auto read = certs::decode_version(*octets);
     if (!read) return fail("{}: {}", path_of(*step), read.error().text);
@@ -174,7 +173,7 @@ Result<void> MapHistory::pin(std::uint64_t version) {
 }
 
 std::uint64_t MapHistory::pinned() const {
-  const auto text = read_state_file(fmt::format("{}/{}", folder_, pin_name));
+  const auto text = session::read_state_file(fmt::format("{}/{}", folder_, pin_name));
   return text ? parse_decimal(trimmed(*text)).value_or(0) : 0;
 }
 

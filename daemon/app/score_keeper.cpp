@@ -8,7 +8,7 @@
 #include <sstream>
 #include <utility>
 
-#include "daemon/session/replace_file.h"
+#include "daemon/session/state_file.h"
 
 namespace postern::app {
 

@@ -8,8 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
-#include "daemon/app/state_file.h"
-#include "daemon/session/replace_file.h"
+#include "daemon/session/state_file.h"
 
 namespace postern::app {
 
@@ -20,7 +19,7 @@ constexpr std::size_t unknown_share = 50;  // one in so many
 
 /// Device and inode numbers mean nothing on another machine.
 std::string machine() {
-  const auto id = read_state_file("/etc/machine-id");
+  const auto id = session::read_state_file("/etc/machine-id");
   return id ? std::string(trimmed(*id)) : std::string();
 }
 
@@ -32,7 +31,7 @@ StartCacheFile::StartCacheFile(std::string path)
 std::shared_ptr<const certs::StartCache> StartCacheFile::read(std::string& notice) const {
   std::error_code none;
   if (path_.empty() || !std::filesystem::exists(path_, none)) return nullptr;
-  auto octets = read_state_file(path_);
+  auto octets = session::read_state_file(path_);
   if (!octets) {
     notice = octets.error().text;
   } else if (auto cache = certs::StartCache::read(std::move(*octets), stamp_)) {

@@ -1,15 +1,12 @@
 #include "daemon/session/policy_memory.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <system_error>
 #include <utility>
 
-#include "daemon/session/replace_file.h"
+#include "daemon/session/state_file.h"
 
 namespace postern::session {
 
@@ -112,10 +109,7 @@ Result<std::string> PolicyMemory::stored() const {
     if (error) return fail("{}: {}", path_, error.message());
     return std::string();
   }
-  std::ifstream file(path_, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file) return fail("{}: it cannot be read: {}", path_, std::generic_category().message(errno));
-  return text;
+  return read_state_file(path_);
 }
 
 }  // namespace postern::session

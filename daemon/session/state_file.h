@@ -13,6 +13,9 @@ enum class Readers {
   Owner,
 };
 
+/// The whole file.
+Result<std::string> read_state_file(const std::string& path);
+
 /// A new file, renamed over the old one when it is on disk.
 Result<void> replace_file(const std::string& path, std::string_view octets, Readers readers = Readers::OwnerAndGroup);
 

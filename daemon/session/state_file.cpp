@@ -1,14 +1,28 @@
-#include "daemon/session/replace_file.h"
+#include "daemon/session/state_file.h"
 
 #include <fcntl.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 namespace postern::session {
+
+Result<std::string> read_state_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  if (!in) return fail("{}: it cannot be read: {}", path, std::generic_category().message(errno));
+  std::string octets(static_cast<std::size_t>(std::max<std::streamoff>(in.tellg(), 0)), '\0');
+  in.seekg(0);
+  in.read(octets.data(), static_cast<std::streamsize>(octets.size()));
+  if (in.bad()) return fail("{}: it cannot be read: {}", path, std::generic_category().message(errno));
+  octets.resize(static_cast<std::size_t>(in.gcount()));
+  return octets;
+}
 
 Result<void> replace_file(const std::string& path, std::string_view octets, Readers readers) {
   const std::string next = path + ".new";
