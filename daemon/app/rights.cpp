@@ -15,20 +15,13 @@
 #include <memory>
 #include <system_error>
 
+#include "base/descriptor.h"
+
 namespace postern::app {
 
 namespace {
 
 std::string reason(int error) { return std::generic_category().message(error); }
-
-Result<void> change_ids(const RunAs& who) {
-  if (::initgroups(who.user_name.c_str(), who.group) != 0 || ::setresgid(who.group, who.group, who.group) != 0 ||
-      ::setresuid(who.user, who.user, who.user) != 0) {
-    return fail("user {}: {}", who.user_name, reason(errno));
-  }
-  if (who.user != 0 && ::setuid(0) == 0) return fail("user {}: root's rights cannot be given up", who.user_name);
-  return {};
-}
 
 // capset(2): libcap would be a library for two calls.
 constexpr std::uint32_t reading = 1u << CAP_DAC_READ_SEARCH;
@@ -85,18 +78,23 @@ bool is_root() { return ::geteuid() == 0; }
 void forbid_new_rights() { ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 
 Result<void> give_folder(const std::string& folder, const RunAs& owner) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (descriptor < 0) return fail("{}: {}", folder, reason(errno));
-  if (::fchown(descriptor, owner.user, owner.group) != 0) {
-    const int error = errno;
-    ::close(descriptor);
-    return fail("{}: cannot be given to user {}: {}", folder, owner.user_name, reason(error));
+  Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (opened.get() < 0) return fail("{}: {}", folder, reason(errno));
+  if (::fchown(opened.get(), owner.user, owner.group) != 0) {
+    return fail("{}: cannot be given to user {}: {}", folder, owner.user_name, reason(errno));
   }
-  give_contents(descriptor, owner, 0);
+  give_contents(opened.release(), owner, 0);
   return {};
 }
 
-Result<void> become(const RunAs& who) { return change_ids(who); }
+Result<void> become(const RunAs& who) {
+  if (::initgroups(who.user_name.c_str(), who.group) != 0 || ::setresgid(who.group, who.group, who.group) != 0 ||
+      ::setresuid(who.user, who.user, who.user) != 0) {
+    return fail("user {}: {}", who.user_name, reason(errno));
+  }
+  if (who.user != 0 && ::setuid(0) == 0) return fail("user {}: root's rights cannot be given up", who.user_name);
+  return {};
+}
 
 bool reads_everything() {
   const auto capabilities = current_capabilities();
@@ -114,7 +112,7 @@ Result<void> read_no_more_than_others() {
 Result<void> become_reader(const std::optional<RunAs>& who) {
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return fail("PR_SET_KEEPCAPS: {}", reason(errno));
   if (who) {
-    if (auto changed = change_ids(*who); !changed) return changed;
+    if (auto changed = become(*who); !changed) return changed;
   }
   Capabilities only;
   only.data[0].effective = only.data[0].permitted = reading;

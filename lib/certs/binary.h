@@ -1,5 +1,5 @@
-// How the files in `state_dir/certs` are written and read: numbers of eight octets (least first), texts with their length
-// before them.
+// How the files in `state_dir/certs`, and the messages of the process that reads certificate files, are written and read:
+// numbers of eight octets (least first), texts with their length before them.
 #pragma once
 
 #include <algorithm>
