@@ -49,9 +49,10 @@ def test_a_slow_backend_holds_up_nobody_else(posternd, scripted):
 
 
 def test_who_would_have_to_wait_behind_too_many_is_sent_away_at_the_door(posternd, scripted):
-    goes_on = threading.Event()
+    arrived, goes_on = threading.Event(), threading.Event()
 
     def wait(_connection):
+        arrived.set()
         assert goes_on.wait(4 * LIMIT)
 
     slow, fast = scripted(script=at(Step.AFTER_DOT, wait)), scripted()
@@ -70,7 +71,9 @@ def test_who_would_have_to_wait_behind_too_many_is_sent_away_at_the_door(postern
     with server.greeted() as early:
         early.envelope(SENDER, "alice@slow.test")
         clients = [threading.Thread(target=deliver, args=(number,)) for number in range(3)]
-        for client in clients:
+        clients[0].start()
+        assert arrived.wait(LIMIT)  # it has the only connection; until then a look at the new backend may have had it
+        for client in clients[1:]:
             client.start()
         # The workers share one line.
         eventually(lambda: sum(target["waiting"] for target in server.status()["backends"]) == 2, "two wait")
