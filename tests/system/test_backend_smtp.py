@@ -221,6 +221,19 @@ def test_listeners_offer_what_every_backend_offers(posternd, scripted):
     assert offered_to_clients(told) & {*extra, "CHUNKING", "LIMITS"} == {"DSN"}
 
 
+def test_postfix_is_asked_for_a_notification(posternd, postfix):
+    server = posternd(postfix.target, backend={"deliver": "smtp"}, workers=1)
+    eventually(lambda: {"DSN", "SMTPUTF8"} <= offered_to_clients(server), "what Postfix offers is offered")
+    with server.greeted() as client:
+        client.expect(250, "MAIL FROM:<j\u00fcrgen@elsewhere.test> SMTPUTF8 RET=HDRS ENVID=abc")
+        client.expect(250, "RCPT TO:<alice@example.test> NOTIFY=SUCCESS ORCPT=rfc822;alias@example.test")
+        assert client.message(message("notify me")).code == 250
+    eventually(lambda: stored(postfix, "alice", "notify me"), lambda: f"it is there; log:\n{postfix.log}")
+    # A parameter that had been lost would show here: the original recipient stands in Postfix's log, and it notifies.
+    eventually(lambda: "orig_to=<alias@example.test>" in postfix.log or "sender delivery status notification" in postfix.log,
+               lambda: f"a notification in\n{postfix.log}")
+
+
 @pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
 def test_dsn_smtputf8_and_binarymime_reach_the_backend(posternd, scripted, protocol):
     backend = scripted(tcp=True, dialect=protocol, extensions=ALL)

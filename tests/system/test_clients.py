@@ -1,6 +1,7 @@
 """Mail clients as a new user would try them: each delivers a message over STARTTLS with the name checked."""
 
 import re
+import smtplib
 
 import pytest
 
@@ -8,7 +9,7 @@ from harness import clients, senders
 from harness.messages import message, without_trace
 from harness.posternd import HOSTNAME
 from harness.processes import run, tool
-from harness.wait import eventually
+from harness.wait import LIMIT, eventually
 
 SENDER, RECIPIENT = "sender@elsewhere.test", "alice@example.test"
 
@@ -79,6 +80,30 @@ def test_a_mail_server_delivers_over_verified_tls_under_the_name_that_it_asked_f
     record = server.wait_for_record("session", messages=1)
     assert record["tls"] == "TLSv1.3" and record["sni"] == HOSTNAME and record["match"] == "exact", record
     assert record["outcome"] == "quit", record
+
+
+def test_postfix_sends_dsn_and_an_international_sender_through(posternd, scripted, folder):
+    """A real Postfix uses what is offered; what the backend gets is what its author has said."""
+    backend = scripted(tcp=True, dialect="smtp", extensions=["PIPELINING", "8BITMIME", "SMTPUTF8", "DSN"])
+    server = posternd(backend.target, backend={"deliver": "smtp"}, workers=1)
+
+    def offered():
+        with server.dialogue() as client:
+            return {"SMTPUTF8", "DSN"} <= set(client.greet())
+    eventually(offered, "the backend was greeted")
+    mta = senders.Postfix(folder / "mta", server.address(), folder / "authors", settings="smtputf8_enable = yes")
+    try:
+        with smtplib.SMTP("127.0.0.1", mta.port, local_hostname="author.elsewhere.test", timeout=LIMIT) as author:
+            assert not author.sendmail("j\u00fcrgen@elsewhere.test", [RECIPIENT], message("with dsn"),
+                                       ["SMTPUTF8", "RET=HDRS", "ENVID=abc"],
+                                       ["NOTIFY=FAILURE", f"ORCPT=rfc822;{RECIPIENT}"])
+        eventually(lambda: backend.deliveries, lambda: f"it is delivered; log:\n{mta.log()}")
+    finally:
+        mta.stop()
+    (delivery,) = backend.deliveries
+    assert delivery.mail.startswith("MAIL FROM:<j\u00fcrgen@elsewhere.test>"), delivery
+    assert {"SMTPUTF8", "RET=HDRS", "ENVID=abc"} <= set(delivery.mail.split()), delivery
+    assert {"NOTIFY=FAILURE", f"ORCPT=rfc822;{RECIPIENT}"} <= set(delivery.rcpt[0].split()), delivery
 
 
 def test_sslscan_finds_nothing_old(posternd):
