@@ -13,6 +13,7 @@
 #include "daemon/tool/sessions.h"
 #include "daemon/tool/sni.h"
 #include "daemon/tool/status.h"
+#include "daemon/tool/log_hash.h"
 #include "daemon/tool/steer.h"
 #include "daemon/tool/store.h"
 #include "daemon/tool/tlsrpt.h"
@@ -78,13 +79,20 @@ int run(int argc, char** argv) {
   add_control_options(undrain);
   undrain->callback([&] { exit_code = tool::undrain({.control = control, .format = format()}); });
 
-  auto* log = app.add_subcommand("log", "Say how much is logged, or change it until the next reload");
+  auto* log = app.add_subcommand("log", "Say or change how much is logged; find an address in the log");
   auto* log_level = log->add_subcommand("level", "Say or set the log level: error, warning, info or debug");
   log->require_subcommand(1);
   add_control_options(log_level);
   std::string level;
   log_level->add_option("LEVEL", level, "The level to set; without it the present one is printed");
   log_level->callback([&] { exit_code = tool::log_level({.control = control, .format = format()}, level); });
+  auto* log_hash = log->add_subcommand("hash", "Print what stands in the log for an address when log.addresses is \"hash\"");
+  tool::LogHashArguments log_hash_arguments{.configuration = tool::default_configuration, .addresses = {}};
+  log_hash->add_option("-c,--config", log_hash_arguments.configuration, "The configuration of posternd")
+      ->type_name("FILE")
+      ->capture_default_str();
+  log_hash->add_option("ADDRESS", log_hash_arguments.addresses, "user@domain")->required();
+  log_hash->callback([&] { exit_code = tool::log_hash(log_hash_arguments); });
 
   tool::CertsArguments certs_arguments;
   auto* certs = app.add_subcommand("certs", "List certificates, say why a name gets its certificate, or go back");

@@ -32,6 +32,7 @@
 #include "daemon/app/state_lock.h"
 #include "daemon/app/status.h"
 #include "daemon/app/worker.h"
+#include "daemon/storage/secret_file.h"
 #include "daemon/uv/signals.h"
 #include "observe/exposition.h"
 
@@ -135,6 +136,10 @@ class Daemon {
     if (auto lines = open_admin_listeners(config.start.admin); !lines.empty()) return failed(Exit::RunFailure, lines);
     drop_unused_sockets();
     if (const auto dropped = drop_rights(config.start); !dropped) return failed(Exit::RunFailure, {dropped.error().text});
+    // Whether or not it is used now: a reload may turn it on, and `postern log hash` must agree.
+    const auto key = storage::secret_file(config.start.state_dir + "/addresses.key", "addresses have new digests in the log");
+    if (!key) return failed(Exit::RunFailure, {key.error().text});
+    journal_.set_address_key({*key});
     auto ledger = storage::StoredLedger::open(
         {.state_dir = config.start.state_dir,
          .settings = config.run.ledger,

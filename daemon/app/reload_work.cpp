@@ -43,6 +43,19 @@ observe::Level log_level(config::LogLevel level) {
   return observe::Level::Info;
 }
 
+observe::Addresses log_addresses(config::LogAddresses addresses) {
+  switch (addresses) {
+    case config::LogAddresses::Full: return observe::Addresses::Full;
+    case config::LogAddresses::Hash: return observe::Addresses::Hash;
+    case config::LogAddresses::Domain: return observe::Addresses::Domain;
+  }
+  return observe::Addresses::Domain;
+}
+
+void configure(StderrJournal& journal, const config::LogSettings& log) {
+  journal.configure(log_level(log.level), line_format(log.format), log_addresses(log.addresses));
+}
+
 void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
@@ -88,7 +101,7 @@ tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
   }
   if (!parsed.config) return tl::unexpected(std::move(failure));
   config_ = std::move(*parsed.config);
-  journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  configure(journal_, config_.run.log);
   bound_ = listening_addresses(config_.run);
   if (reading == Reading::Everything) config_.run.certificates.load = certs::Load::Eager;
   shared_.credentials.set_capacity(config_.run.certificates.cache);
@@ -349,7 +362,7 @@ void Reloader::take_configuration(config::Config& next, CertificateMap::Trial tr
   reply.configuration_taken = true;
   if (const auto stored = policy_memory_->commit(); !stored) reply.warnings.push_back(stored.error().text);
   config_.run = std::move(next.run);
-  journal_.configure(log_level(config_.run.log.level), line_format(config_.run.log.format));
+  configure(journal_, config_.run.log);
   shared_.credentials.set_capacity(config_.run.certificates.cache);
   look_at_ticket_keys();
   if (map_stays) {

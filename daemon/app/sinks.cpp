@@ -44,25 +44,40 @@ StderrJournal::~StderrJournal() {
   }
 }
 
-void StderrJournal::configure(observe::Level level, observe::LineFormat format) {
+void StderrJournal::configure(observe::Level level, observe::LineFormat format, observe::Addresses addresses) {
   level_ = level;
+  const std::lock_guard lock(style_mutex_);
   format_ = format;
+  addresses_ = addresses;
 }
 
-void StderrJournal::record(const observe::SessionRecord& record) {
-  if (level_ >= observe::Level::Info) append(observe::render(record, format_, uv::wall_time()));
+void StderrJournal::set_address_key(const observe::AddressKey& key) {
+  const std::lock_guard lock(style_mutex_);
+  address_key_ = key;
 }
 
-void StderrJournal::record(const observe::RecipientRecord& record) {
-  if (level_ >= observe::Level::Info) append(observe::render(record, format_, uv::wall_time()));
+observe::LineStyle StderrJournal::style() const {
+  const std::lock_guard lock(style_mutex_);
+  return {format_, observe::Framing::Line, observe::AddressVeil(addresses_, address_key_)};
 }
 
-void StderrJournal::record(const observe::HttpRecord& record) {
-  if (level_ >= observe::Level::Info) append(observe::render(record, format_, uv::wall_time()));
+template <class What>
+void StderrJournal::log(observe::Level level, const What& what) {
+  if (level_ >= level) append(observe::render(what, style(), uv::wall_time()));
 }
+
+void StderrJournal::record(const observe::SessionRecord& record) { log(observe::Level::Info, record); }
+
+void StderrJournal::record(const observe::RecipientRecord& record) { log(observe::Level::Info, record); }
+
+void StderrJournal::record(const observe::HttpRecord& record) { log(observe::Level::Info, record); }
+
+void StderrJournal::refused(const observe::RefusedCommand& refused) { log(observe::Level::Info, refused); }
+
+void StderrJournal::tell(const observe::Note& note) { log(note.level, note); }
 
 void StderrJournal::note(observe::Level level, std::string_view message) {
-  if (level_ >= level) append(observe::render(level, message, format_, uv::wall_time()));
+  log(level, observe::Note{level, std::string(message), {}});
 }
 
 void StderrJournal::append(const std::string& line) {
@@ -91,7 +106,7 @@ void StderrJournal::write_waiting() {
     write_all(bytes);
     if (lost == 0) continue;
     const auto sentence = fmt::format("{} log lines were lost: stderr is not read fast enough", lost);
-    write_all(observe::render(observe::Level::Warning, sentence, format_, uv::wall_time()) + "\n");
+    write_all(observe::render(observe::Level::Warning, sentence, style(), uv::wall_time()) + "\n");
   }
 }
 

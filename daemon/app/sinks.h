@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "daemon/session/journal.h"
@@ -21,7 +22,9 @@ class StderrJournal : public session::Journal {
   /// Writes what waits.
   ~StderrJournal() override;
 
-  void configure(observe::Level level, observe::LineFormat format);
+  /// Until set_address_key() was called, addresses that are to show as digests show as their domain.
+  void configure(observe::Level level, observe::LineFormat format, observe::Addresses addresses);
+  void set_address_key(const observe::AddressKey& key);
   void set_level(observe::Level level) { level_ = level; }
   observe::Level level() const { return level_; }
   /// Lines that were lost since the start, because stderr was not read fast enough.
@@ -31,14 +34,24 @@ class StderrJournal : public session::Journal {
   void record(const observe::RecipientRecord& record) override;
   void record(const observe::HttpRecord& record) override;
   void note(observe::Level level, std::string_view message) override;
+  void tell(const observe::Note& note) override;
+  void refused(const observe::RefusedCommand& refused) override;
 
  private:
+  observe::LineStyle style() const;
+  /// `what`: anything that log_line renders.
+  template <class What>
+  void log(observe::Level level, const What& what);
   void append(const std::string& line);
   void write_waiting();
 
   std::atomic<observe::Level> level_{observe::Level::Info};
   std::atomic<std::uint64_t> lost_total_{0};
-  std::atomic<observe::LineFormat> format_{observe::LineFormat::Text};
+
+  mutable std::mutex style_mutex_;
+  observe::LineFormat format_ = observe::LineFormat::Text;
+  observe::Addresses addresses_ = observe::Addresses::Full;
+  std::optional<observe::AddressKey> address_key_;
 
   std::mutex mutex_;
   std::string waiting_;          // whole lines

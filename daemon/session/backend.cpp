@@ -227,7 +227,8 @@ void Backend::on_lost(TaskId id, const Loss& loss) {
 }
 
 void Backend::warn(const Running& running, std::string_view trouble) const {
-  journal_.note(observe::Level::Warning, fmt::format("backend {}: {}", target_name(running), trouble));
+  journal_.tell({observe::Level::Warning, fmt::format("backend {}: {}", target_name(running), trouble),
+                 running.task->addresses()});
 }
 
 void Backend::on_greeted() {

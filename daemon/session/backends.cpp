@@ -16,6 +16,8 @@ namespace postern::session {
 
 namespace {
 
+constexpr std::size_t path_octets_max = 2 * 320;  // RFC 5321 section 4.5.3.1, and what escapes add
+
 /// Numbers of recipients that go to the same target first.
 std::vector<std::vector<std::size_t>> homes(const std::vector<smtp::ForwardPath>& recipients, const Backend& backend) {
   std::map<std::size_t, std::vector<std::size_t>> by_home;
@@ -304,10 +306,13 @@ OutboundDelivery::Callbacks Backends::State::delivery_callbacks(TaskId id, const
 void Backends::State::note_late(const smtp::Envelope& envelope, const Delivered& delivered) {
   for (std::size_t i = 0; i < delivered.outcomes.size(); ++i) {
     const auto& outcome = delivered.outcomes[i];
-    journal.note(observe::Level::Warning,
-                 fmt::format("backend {}: nobody waited any more for the answer about {} from {}: {}: {} {}",
-                             delivered.target, escaped(envelope.recipients[i].text()), escaped(envelope.from.text()),
-                             delivery::to_string(outcome.status), outcome.reply.code, escaped(outcome.reply.text)));
+    const std::string to = envelope.recipients[i].text();
+    const std::string from = envelope.from.text();
+    journal.tell({observe::Level::Warning,
+                  fmt::format("backend {}: nobody waited any more for the answer about {} from {}: {}: {} {}",
+                              delivered.target, escaped(to, path_octets_max), escaped(from, path_octets_max),
+                              delivery::to_string(outcome.status), outcome.reply.code, escaped(outcome.reply.text)),
+                  {to, from}});
   }
 }
 

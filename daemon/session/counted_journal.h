@@ -15,6 +15,8 @@ class CountedJournal : public Journal {
   void record(const observe::RecipientRecord& record) override;
   void record(const observe::HttpRecord& record) override;
   void note(observe::Level level, std::string_view message) override { next_.note(level, message); }
+  void tell(const observe::Note& note) override { next_.tell(note); }
+  void refused(const observe::RefusedCommand& command) override { next_.refused(command); }
   void established(const observe::SessionRecord& so_far) override;
   void handed_off(const observe::HandOff& hand_off) override;
 

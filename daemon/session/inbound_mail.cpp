@@ -1,6 +1,4 @@
 // What an inbound session does about mail: the events of the SMTP machine that belong to a transaction.
-#include <fmt/format.h>
-
 #include <cassert>
 #include <utility>
 
@@ -97,9 +95,13 @@ void Inbound::handle(const smtp::CommandRefused& event) {
     record.reply = event.reply.enhanced + " " + event.reply.text;
     return services_.journal.record(record);
   }
-  services_.journal.note(observe::Level::Info,
-                         fmt::format("{}: {}: refused: {}: {} {} {}", record_.id, peer_.text(), escaped(event.line),
-                                     event.reply.code, event.reply.enhanced, event.reply.text));
+  services_.journal.refused({.session = record_.id,
+                             .peer = peer_,
+                             .verb = std::string(to_string(event.verb)),
+                             .line = event.line,
+                             .path = event.verb == smtp::Verb::Mail ? std::string(path_in(event.line)) : "",
+                             .code = event.reply.code,
+                             .reply = event.reply.enhanced + " " + event.reply.text});
 }
 
 /// A refusal for a client that has named too many recipients that do not exist: also those that do exist are refused
@@ -207,8 +209,9 @@ void Inbound::message_written(smtp::EventNumber number, smtp::OutcomeForm form, 
     counters.count_message(outcome.overall.code);
     Inbound* session = directory.find(id);
     if (session != nullptr && session->phase_ == Phase::Talking) return session->outcome_known(number, outcome);
-    journal.note(observe::Level::Warning,
-                 transaction.id() + ": the client was gone before it could be told: " + outcome.overall.text);
+    journal.tell({observe::Level::Warning,
+                  transaction.id() + ": the client was gone before it could be told: " + outcome.overall.text,
+                  transaction.addresses()});
     transaction.untold();
   });
 }

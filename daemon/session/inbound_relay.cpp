@@ -131,7 +131,11 @@ void Inbound::handle(const relay::Greet& action) {
 }
 
 void Inbound::handle(const relay::Trouble& action) {
-  services_.journal.note(observe::Level::Warning, record_.id + ": backend " + action.backend + ": " + action.text);
+  std::vector<std::string> addresses;
+  if (transaction_) addresses = transaction_->addresses();
+  for (const RelayedRecipient& open : relayed_recipients_) addresses.push_back(open.to.text());
+  services_.journal.tell({observe::Level::Warning, record_.id + ": backend " + action.backend + ": " + action.text,
+                          std::move(addresses)});
 }
 
 }  // namespace postern::session

@@ -16,6 +16,9 @@ class Journal {
   virtual void record(const observe::RecipientRecord& record) = 0;
   virtual void record(const observe::HttpRecord& record) = 0;
   virtual void note(observe::Level level, std::string_view message) = 0;
+  /// As note(), with what the journal must know of the message.
+  virtual void tell(const observe::Note& note) { this->note(note.level, note.message); }
+  virtual void refused(const observe::RefusedCommand&) {}
 
   // For who counts; no log lines.
   /// The session's handshake has succeeded: what its record will say of it.

@@ -19,6 +19,7 @@ class OutboundCheck final : public OutboundTask {
                 delivery::Identity identity, proxy::ClientIdentity client,
                 std::function<void(const smtp::Reply&)> done);
 
+  std::vector<std::string> addresses() const override { return {from_.text(), to_.text()}; }
   std::string balance_key() const override { return delivery::hash_key(to_); }
   Progress begin(BackendConnection& connection, Instant now) override;
   Progress on_event(const smtp::ClientEvent& event) override;

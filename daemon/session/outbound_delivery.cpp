@@ -84,6 +84,12 @@ void OutboundDelivery::on_lost(const smtp::SessionFailed* failed) {
   connection_ = nullptr;
 }
 
+std::vector<std::string> OutboundDelivery::addresses() const {
+  std::vector<std::string> all{envelope_.from.text()};
+  for (const smtp::ForwardPath& to : envelope_.recipients) all.push_back(to.text());
+  return all;
+}
+
 void OutboundDelivery::conclude(const std::string& target, const smtp::Reply& otherwise) {
   if (connection_ != nullptr) known_ = connection_->session().replies_so_far();
   Delivered delivered{{}, target, connection_ != nullptr && body_ == Body::Sent};

@@ -28,6 +28,7 @@ class OutboundDelivery final : public OutboundTask {
   Progress on_event(const smtp::ClientEvent& event) override;
   void on_room() override { pull(); }
   void on_lost(const smtp::SessionFailed* failed) override;
+  std::vector<std::string> addresses() const override;
   std::string balance_key() const override { return delivery::hash_key(envelope_.recipients.front()); }
   bool may_start_again() const override { return body_ == Body::Untouched || body_ == Body::Reading; }
   bool awaits_outcome() const override { return connection_ != nullptr && body_ == Body::Sent; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/instant.h"
 #include "daemon/session/backend_connection.h"
@@ -19,6 +20,9 @@ class OutboundTask {
     Goes,
     Finished,  ///< the answer is there: the connection goes back, conclude() follows
   };
+
+  /// The paths that a backend's reply may name: the log may have to hide them.
+  virtual std::vector<std::string> addresses() const { return {}; }
 
   /// What Balance::Hash goes by.
   virtual std::string balance_key() const { return {}; }

@@ -10,6 +10,7 @@ namespace postern::session {
 namespace {
 
 constexpr std::uint64_t envelope_octets_free = 16 * 1024;
+constexpr std::size_t addresses_max = 100;
 
 }  // namespace
 
@@ -165,7 +166,18 @@ proxy::ClientIdentity Transaction::client_identity() const {
   return client;
 }
 
+std::vector<std::string> Transaction::addresses() const {
+  std::vector<std::string> all{from_.text()};
+  for (const Recipient& recipient : recipients_) {
+    if (all.size() > addresses_max) break;
+    all.push_back(recipient.asked.text());
+    if (recipient.to != recipient.asked) all.push_back(recipient.to.text());
+  }
+  return all;
+}
+
 void Transaction::part_done(const Part& part, const Delivered& delivered) {
+  note_others();
   observe::HandOff hand_off{.backend = part.backend, .duration = services_.loop.now() - handed_off_at_};
   for (std::size_t i = 0; i < part.members.size(); ++i) {
     const std::size_t recipient = part.members[i];
@@ -204,7 +216,13 @@ void Transaction::answer(const delivery::EachAndOverall& reply) {
 
 void Transaction::refuse_message(const smtp::Reply& reply) {
   facts_.message_id = message_id_.message_id();
+  note_others();
   for (const Recipient& recipient : recipients_) refuse(recipient.asked, recipient.backend, reply);
+}
+
+/// From here on a reply may be about any of the recipients.
+void Transaction::note_others() {
+  if (!facts_.others) facts_.others = std::make_shared<const std::vector<std::string>>(addresses());
 }
 
 std::optional<smtp::Reply> Transaction::too_busy() {

@@ -82,6 +82,8 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   /// The recipient for the Received header: only when there is exactly one (RFC 5321 section 4.4 and 7.6).
   std::optional<smtp::ForwardPath> only_recipient() const;
   std::size_t recipient_count() const { return recipients_.size(); }
+  /// Sender and recipients, as paths: what a backend's reply may name. The first hundred, since replies name few.
+  std::vector<std::string> addresses() const;
 
   /// The message; null until begin_message().
   Message* message() const { return message_.get(); }
@@ -144,6 +146,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   using Wanted = std::function<bool(std::size_t recipient, const smtp::Reply& reply)>;
 
   std::vector<Part> parts() const;
+  void note_others();
   void pass(std::string_view piece);
   void deliver();
   void part_done(const Part& part, const Delivered& delivered);

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <utility>
 
+#include "daemon/storage/secret_file.h"
+
 namespace postern::storage {
 
 namespace {
@@ -21,9 +23,10 @@ WallTime later(WallTime from, Duration by) { return from + std::chrono::ceil<std
 }  // namespace
 
 Result<std::unique_ptr<StoredLedger>> StoredLedger::open(Options options) {
-  const auto secret = ledger_secret(options.state_dir + "/ledger.key");
+  const auto secret = secret_file(options.state_dir + "/ledger.key",
+                                  "recipients who had a message of the last days already may get it again");
   if (!secret) return fail_with(secret.error());
-  std::unique_ptr<StoredLedger> made(new StoredLedger(std::move(options), *secret));
+  std::unique_ptr<StoredLedger> made(new StoredLedger(std::move(options), {*secret}));
   made->load();
   made->thread_ = std::thread([ledger = made.get()] { ledger->run(); });
   return made;

@@ -24,9 +24,6 @@
 
 namespace postern::storage {
 
-/// Reads the 32 octets in `path`, or makes them (0600).
-Result<delivery::LedgerSecret> ledger_secret(const std::string& path);
-
 class StoredLedger final : public delivery::Ledger {
  public:
   struct Options {

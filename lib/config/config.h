@@ -87,10 +87,13 @@ struct StartConfig {
 
 enum class LogLevel { Error, Warning, Info, Debug };
 enum class LogFormat { Text, Json };
+/// How much of a mail address is logged.
+enum class LogAddresses { Full, Hash, Domain };
 
 struct LogSettings {
   LogLevel level = LogLevel::Info;
   LogFormat format = LogFormat::Text;
+  LogAddresses addresses = LogAddresses::Full;
   std::string file;                 ///< empty: stderr
 };
 

@@ -99,6 +99,7 @@ const std::vector<Key>& keys() {
       {"dns.policy_host", "host name", "none", Reload, "mta-sts.DOMAIN is to be a CNAME of it"},
 
       {"log.level", "choice", "\"info\"", Reload, "error, warning, info or debug"},
+      {"log.addresses", "choice", "\"full\"", Reload, "how mail addresses show: full, hash or domain"},
       {"log.file", "path", "none", Restart, "where the log goes instead of stderr; SIGUSR1 opens it anew"},
       {"log.format", "choice", "\"text\"", Reload, "text or json"},
 

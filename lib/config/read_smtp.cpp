@@ -140,6 +140,8 @@ void read_log(const Section& section, LogSettings& log) {
                   {"debug", LogLevel::Debug}});
   section.path("file", log.file);
   section.choice("format", log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}});
+  section.choice("addresses", log.addresses,
+                 {{"full", LogAddresses::Full}, {"hash", LogAddresses::Hash}, {"domain", LogAddresses::Domain}});
 }
 
 }  // namespace

@@ -3,13 +3,20 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/address.h"
 #include "base/instant.h"
 
 namespace postern::observe {
+
+enum class Level { Error, Warning, Info, Debug };
+
+/// "error", "warning", "info", "debug"
+std::string_view to_string(Level level);
 
 /// One line a session, when it ends.
 struct SessionRecord {
@@ -54,8 +61,28 @@ struct RecipientRecord {
   Duration delay{};
   int code = 0;
   std::string reply;         ///< text of the reply, raw
+  /// Of the other recipients that the reply may be about; null: it is about this one alone.
+  std::shared_ptr<const std::vector<std::string>> others;
   std::string status;        ///< "taken", "refused", "deferred", "deduplicated", "separated" (delivery/ledger.h)
   std::string sts;           ///< what a sender that validates by MTA-STS makes of the connection: "pass", "fail:name", ...
+};
+
+/// A command that the session itself has refused; refused recipients have a RecipientRecord.
+struct RefusedCommand {
+  std::string session;
+  Endpoint peer;
+  std::string verb;          ///< "MAIL"; "unknown" for what is no command
+  std::string line;          ///< raw
+  std::string path;          ///< of MAIL: what stands where the reverse-path should be, raw
+  int code = 0;
+  std::string reply;         ///< enhanced status code and text
+};
+
+/// What the daemon says beside its records.
+struct Note {
+  Level level = Level::Info;
+  std::string message;                 ///< prose; what it quotes from the wire is escaped (base/text.h)
+  std::vector<std::string> addresses;  ///< paths whose local parts the message may name without their domain
 };
 
 /// A backend has answered for all the recipients of a message that it was to take.

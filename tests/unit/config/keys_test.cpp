@@ -106,6 +106,8 @@ TEST_CASE("the table's defaults are those of the structs") {
   CHECK(run.log.level == LogLevel::Info);
   CHECK(fallback_of("log.format") == "text");
   CHECK(run.log.format == LogFormat::Text);
+  CHECK(fallback_of("log.addresses") == "full");
+  CHECK(run.log.addresses == LogAddresses::Full);
   CHECK(fallback_of("backend.recipients") == "verify");
   CHECK(backend.recipients == delivery::RecipientCheck::Verify);
 }
