@@ -140,6 +140,12 @@ void SessionScore::took(const smtp::ForwardPath& recipient, const std::string& t
   ++found->delivery.messages;
 }
 
+/// The names that clients make up are without number; an MX name that lacks a certificate is what the operator must see.
+bool SessionScore::is_ours(const DnsName& server_name) const {
+  const bool in_map = sni_ == report::Sni::Exact || sni_ == report::Sni::Wildcard;
+  return in_map || services_.settings.get()->mx->has_host(server_name);
+}
+
 report::Reception SessionScore::reception(Hello hello) const {
   if (mail_ == report::SessionFacts::Mail::Named && tls_ == Tls::Established) return Reception::Accepted;
   if (tls_ == Tls::Established && hello == Hello::Said) return Reception::Left;
@@ -164,7 +170,7 @@ void SessionScore::finish(const observe::SessionRecord& record, const std::optio
   if (tls_ != Tls::None) {
     report::Handshake& handshake = facts.handshake.emplace();
     handshake.sni = sni_;
-    if (sni_ == report::Sni::Exact || sni_ == report::Sni::Wildcard) handshake.server_name = server_name_;
+    if (server_name_ && is_ours(*server_name_)) handshake.server_name = server_name_;
     handshake.version = version_;
     handshake.resumption = resumption_;
     handshake.reception = reception(hello);

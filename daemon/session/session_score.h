@@ -74,6 +74,7 @@ class SessionScore {
   void look(const tls::Stream& stream);
   report::FailedHandshake failure(const tls::Stream& stream, const std::string& reason) const;
   report::Sts judge(const DnsName& domain) const;
+  bool is_ours(const DnsName& server_name) const;
   report::Reception reception(Hello hello) const;
 
   ScoreServices& services_;

@@ -92,7 +92,7 @@ enum class TlsVersion : std::uint8_t { None, Older, Tls12, Tls13 };
 
 struct Handshake {
   Sni sni = Sni::None;
-  std::optional<DnsName> server_name;  ///< where it is in the map: others are counted together
+  std::optional<DnsName> server_name;  ///< one of ours: in the map, or an MX name; others are counted together
   TlsVersion version = TlsVersion::None;
   enum class Resumption : std::uint8_t { Full, Resumed } resumption = Resumption::Full;
   Reception reception = Reception::Left;

@@ -132,8 +132,8 @@ class Score {
   SinceStart since_start_{};
 };
 
-/// What a refusal is counted under: the server name, if the map has it, else the local address, since the name that the
-/// sender expected is not known then; and the sender.
+/// What a refusal is counted under: the server name, if it is one of ours (see Handshake), else the local address, since the
+/// name that the sender expected is not known then; and the sender.
 struct RefusalKey {
   std::string server_name;  ///< empty: no SNI, or a name that is not ours
   std::string local;        ///< address; empty with a server name

@@ -6,9 +6,12 @@
 namespace postern::report {
 
 void MxTable::add(const DnsName& domain, Names names) {
-  if (names.empty()) return;
-  if (!last_ || *last_ != names) last_ = std::make_shared<const Names>(std::move(names));
-  names_.insert_or_assign(domain, last_);
+  if (names.empty() || names_.contains(domain)) return;
+  if (!last_ || *last_ != names) {
+    last_ = std::make_shared<const Names>(std::move(names));
+    for (const DnsName& name : *last_) hosts_.insert(name.text());
+  }
+  names_.emplace(domain, last_);
 }
 
 std::span<const DnsName> MxTable::find(const DnsName& domain) const {

@@ -4,7 +4,9 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/dns_name.h"
@@ -17,13 +19,17 @@ namespace postern::report {
 class MxTable {
  public:
   using Names = std::vector<DnsName>;
+  /// A domain that is there already keeps what it has.
   void add(const DnsName& domain, Names names);
   /// Empty: the domain is not known, or its MX names are not.
   std::span<const DnsName> find(const DnsName& domain) const;
+  /// Whether some domain has this MX name.
+  bool has_host(const DnsName& name) const { return hosts_.contains(name.text()); }
   const std::unordered_map<DnsName, std::shared_ptr<const Names>>& all() const { return names_; }
 
  private:
   std::unordered_map<DnsName, std::shared_ptr<const Names>> names_;
+  std::unordered_set<std::string_view> hosts_;  // into the lists
   std::shared_ptr<const Names> last_;
 };
 

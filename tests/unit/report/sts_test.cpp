@@ -1,5 +1,7 @@
 #include "report/sts.h"
 
+#include <utility>
+
 #include "tests/support/catch.h"
 
 using namespace postern;
@@ -44,4 +46,16 @@ TEST_CASE("domains that have the same MX names share one list") {
   CHECK(table.find(name("a.example")).size() == 1);
   CHECK(table.find(name("c.example")).empty());
   CHECK(table.all().size() == 2);
+}
+
+TEST_CASE("a table knows the MX names of all domains") {
+  MxTable table;
+  table.add(name("a.example"), {name("mx1.example"), name("mx2.example")});
+  table.add(name("b.example"), {name("mx3.example")});
+  table.add(name("b.example"), {name("mx4.example")});
+  for (const char* host : {"mx1.example", "mx2.example", "mx3.example"}) CHECK(table.has_host(name(host)));
+  CHECK_FALSE(table.has_host(name("mx4.example")));
+  CHECK_FALSE(table.has_host(name("a.example")));
+  const MxTable copy = std::exchange(table, {});
+  CHECK(copy.has_host(name("mx2.example")));
 }
