@@ -4,19 +4,20 @@ import functools
 import http.server
 import json
 import pathlib
-import socket
 import ssl
 import subprocess
 import threading
 import urllib.request
 
-from .ports import free_port
+from .ports import accepts, free_port
 from .processes import Process, environment, tool
 from .wait import LIMIT, eventually
 
 
 class _Challenges:
     """Serves a folder over HTTP on a port of its own: where http-01 looks for its answers."""
+
+    resolver = None
 
     def __init__(self, folder):
         class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -35,23 +36,30 @@ class _Challenges:
         self._server.server_close()
 
 
-def _accepts(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 5).close()
-    except OSError:
-        return False
-    return True
+class Elsewhere:
+    """Challenges that somebody else serves from `folder`, on port 80 of the addresses that the resolver at 127.0.0.1:53
+    knows."""
+
+    port = 80
+    resolver = "127.0.0.1:53"
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def stop(self):
+        pass
 
 
 class Acme:
-    """pebble, with a name server that says 127.0.0.1 to everything. `root` is the path of the anchor of what it signs."""
+    """pebble. `root` is the path of the anchor of what it signs. Unless `challenges` says otherwise, it has a name server
+    that says 127.0.0.1 to everything, and what it looks at is served here."""
 
-    def __init__(self, authority, folder):
+    def __init__(self, authority, folder, challenges=None):
         self._folder = pathlib.Path(folder)
         self._folder.mkdir()
         self._trusted = authority.root  # for pebble's own HTTPS
         self._processes = []
-        self._challenges = _Challenges(self._folder / "www")
+        self._challenges = challenges or _Challenges(self._folder / "www")
         try:
             self._start(authority.issue("localhost"))
         except BaseException:
@@ -60,25 +68,33 @@ class Acme:
 
     def _start(self, leaf):
         chain, key = leaf.write(self._folder, "pebble")
-        port, management, dns, dns_management = (free_port() for _ in range(4))
+        port, management = free_port(), free_port()
         configuration = self._folder / "pebble.json"
         configuration.write_text(json.dumps({"pebble": {
             "listenAddress": f"127.0.0.1:{port}", "managementListenAddress": f"127.0.0.1:{management}",
             "certificate": str(chain), "privateKey": str(key), "httpPort": self._challenges.port, "tlsPort": 1}}))
         self._processes.append(Process(
-            [tool("pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{dns}",
-             "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{dns_management}"],
-            name="challtestsrv", folder=self._folder))
-        self._processes.append(Process(
-            [tool("pebble"), "-config", configuration, "-dnsserver", f"127.0.0.1:{dns}"], name="pebble",
-            folder=self._folder, env=environment(PEBBLE_VA_NOSLEEP="1", PEBBLE_WFE_NONCEREJECT="0")))
-        for needed in (dns, dns_management, port, management):
-            eventually(functools.partial(_accepts, needed), lambda: f"pebble listens: {self._said()}")
+            [tool("pebble"), "-config", configuration, "-dnsserver", self._challenges.resolver or self._start_names()],
+            name="pebble", folder=self._folder, env=environment(PEBBLE_VA_NOSLEEP="1", PEBBLE_WFE_NONCEREJECT="0")))
+        self._wait_for(port, management)
         self.directory = f"https://localhost:{port}/dir"
         self.root = self._folder / "issued-root.pem"
         context = ssl.create_default_context(cafile=str(self._trusted))
         with urllib.request.urlopen(f"https://localhost:{management}/roots/0", context=context, timeout=LIMIT) as answer:
             self.root.write_bytes(answer.read())
+
+    def _start_names(self):
+        dns, management = free_port(), free_port()
+        self._processes.append(Process(
+            [tool("pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{dns}",
+             "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{management}"],
+            name="challtestsrv", folder=self._folder))
+        self._wait_for(dns, management)
+        return f"127.0.0.1:{dns}"
+
+    def _wait_for(self, *ports):
+        for needed in ports:
+            eventually(functools.partial(accepts, needed), lambda: f"pebble listens: {self._said()}")
 
     def _said(self):
         return "\n".join(process.stdout + process.stderr for process in self._processes)

@@ -34,9 +34,9 @@ def check_zone(origin, path):
 
 
 class _Named:
-    def __init__(self, folder, options, statements):
+    def __init__(self, folder, options, statements, port=None):
         self.folder = pathlib.Path(folder)
-        self.port = free_port()
+        self.port = port or free_port()
         path = self.folder / "named.conf"
         path.write_text(_OPTIONS.format(folder=self.folder, port=self.port, more=options) + statements)
         self._process = Process([tool("named"), "-g", "-n", "1", "-c", path], name="named", folder=self.folder)
@@ -90,9 +90,9 @@ class NameServer(_Named):
 
 
 class Resolver(_Named):
-    """Asks a NameServer about its zones, and validates those that are signed."""
+    """Asks a NameServer about its zones, and validates those that are signed; on a free port, or on `port`."""
 
-    def __init__(self, folder, server, origins):
+    def __init__(self, folder, server, origins, port=None):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         statements = "".join(f'zone "{origin}" {{ type forward; forward only; forwarders {{ 127.0.0.1 port {server.port}; }}; }};\n'
@@ -100,7 +100,8 @@ class Resolver(_Named):
         anchors = "".join(f'{origin}. static-key {flags} "{key}"; ' for origin, (flags, key) in server.anchors.items())
         if anchors:
             statements += f"trust-anchors {{ {anchors} }};\n"
-        super().__init__(folder, "recursion yes; dnssec-validation yes;", statements)
+        # Addresses for documentation have empty zones otherwise, and a test wants names for them.
+        super().__init__(folder, "recursion yes; dnssec-validation yes; empty-zones-enable no;", statements, port)
         eventually(functools.partial(self._answers, origins[0]), lambda: "the resolver answers")
 
     def _answers(self, origin):

@@ -1,4 +1,4 @@
-"""Free TCP ports."""
+"""TCP ports of loopback: free ones, and those on which somebody listens."""
 
 import random
 import socket
@@ -27,3 +27,12 @@ def free_port():
         if _is_free(socket.AF_INET, "127.0.0.1", port) and _is_free(socket.AF_INET6, "::1", port):
             return port
     raise RuntimeError("no free port found")
+
+
+def accepts(port):
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True
