@@ -43,6 +43,10 @@ struct Place {
   std::optional<FileState> state;       ///< of a map, when it was read last; of a folder, if that tells whether it has changed
   std::vector<std::string> folders;     ///< of a map: those of the file and of what it links to
   std::vector<Fault> faults;
+
+  /// Whether a folder has this one in it, by its listing. A link that leads to nothing now is not gone: what it led to
+  /// may be on a disk that is not mounted yet.
+  bool still_has(const Place& below) const;
 };
 
 class Inventory {
