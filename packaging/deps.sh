@@ -7,8 +7,9 @@
 #   sh packaging/deps.sh package        to make a Debian package of it
 #
 # With everything in place it asks nothing of apt and needs no privileges. Otherwise it says what it installs, and no
-# daemon is started by it: the tests start servers of their own. Exim cannot be installed beside Postfix: its program is
-# unpacked into a folder that only the tests know, and gets the user that it looks up by name.
+# daemon is started by it: the tests start servers of their own. Exim cannot be installed beside Postfix, nor Cyrus beside a
+# Dovecot that serves IMAP: their programs are unpacked into folders that only the tests know, and Exim gets the user that
+# it looks up by name.
 set -eu
 
 build="build-essential pkg-config meson ninja-build android-libboringssl-dev libuv1-dev libfmt-dev libtomlplusplus-dev
@@ -20,7 +21,7 @@ tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang lib
   lego dehydrated pebble msmtp nmap sslscan python3-yaml python3-prometheus-client systemd bind9 bind9-utils bind9-dnsutils
   postfix-mta-sts-resolver
   libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0 libldap-2.5-0 libmariadb3 libperl5.36 libpq5
-  libspf2-2"  # from libidn12 on for Exim
+  libspf2-2 libical3 libxapian30"  # from libidn12 on for Exim and Cyrus
 package="debhelper fakeroot"
 unpacked=/usr/local/lib/postern-tests
 
@@ -39,16 +40,21 @@ installed() {
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# The light one sends and stores; the heavy one knows the PROXY protocol.
-exim_folder() {
+# Packages that are unpacked, and a program in each. The light Exim sends and stores; the heavy one knows the PROXY protocol.
+unpacked_packages="exim4-daemon-light exim4-daemon-heavy cyrus-common cyrus-imapd"
+folder_of() {
   case "$1" in
     exim4-daemon-light) echo "$unpacked/exim4" ;;
     exim4-daemon-heavy) echo "$unpacked/exim4-heavy" ;;
+    cyrus-*) echo "$unpacked/cyrus" ;;
   esac
 }
-
-exim_is_missing() {
-  [ ! -x "$(exim_folder "$1")/usr/sbin/exim4" ] || ! id Debian-exim >/dev/null 2>&1
+program_of() {
+  case "$1" in
+    exim4-*) echo usr/sbin/exim4 ;;
+    cyrus-common) echo usr/lib/cyrus/bin/master ;;
+    cyrus-imapd) echo usr/lib/cyrus/bin/lmtpd ;;
+  esac
 }
 
 missing=
@@ -56,9 +62,12 @@ for package in $wanted; do
   installed "$package" || missing="$missing $package"
 done
 unpack=
-for package in exim4-daemon-light exim4-daemon-heavy; do
-  if [ "$1" = tests ] && exim_is_missing "$package"; then unpack="$unpack $package"; fi
-done
+if [ "$1" = tests ]; then
+  for package in $unpacked_packages; do
+    [ -x "$(folder_of "$package")/$(program_of "$package")" ] || unpack="$unpack $package"
+  done
+  id Debian-exim >/dev/null 2>&1 || unpack="$unpack exim4-daemon-light"
+fi
 if [ -z "$missing$unpack" ]; then
   echo "packages: all are installed"
   exit 0
@@ -116,8 +125,8 @@ if [ -n "$missing" ] && ! apt-get install -y -qq --no-install-recommends -o Dpkg
 fi
 for package in $unpack; do
   folder=$(mktemp -d)
-  if ! (cd "$folder" && apt-get download -qq -o Acquire::Retries=3 "$package" && mkdir -p "$(exim_folder "$package")" &&
-    dpkg-deb -x "$package"_*.deb "$(exim_folder "$package")") >"$log" 2>&1; then
+  if ! (cd "$folder" && apt-get download -qq -o Acquire::Retries=3 "$package" && mkdir -p "$(folder_of "$package")" &&
+    dpkg-deb -x "$package"_*.deb "$(folder_of "$package")") >"$log" 2>&1; then
     cat "$log" >&2
     echo "packages: $package cannot be unpacked; the output is above" >&2
     rm -rf "$log" "$folder"
