@@ -6,6 +6,8 @@
 #   sh packaging/deps.sh tests          to compile it and run every test
 #   sh packaging/deps.sh package        to make a Debian package of it
 #
+# What drives the browser of the tests comes from npm, in the version that tests/system/browser/package-lock.json names.
+#
 # With everything in place it asks nothing of apt and needs no privileges. Otherwise it says what it installs, and no
 # daemon is started by it: the tests start servers of their own. Exim cannot be installed beside Postfix, nor Cyrus beside a
 # Dovecot that serves IMAP: their programs are unpacked into folders that only the tests know, and Exim gets the user that
@@ -19,7 +21,7 @@ demo="openssl python3"
 tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
   dovecot-lmtpd dovecot-sieve swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2
   lego dehydrated pebble msmtp nmap sslscan python3-yaml python3-prometheus-client systemd bind9 bind9-utils bind9-dnsutils
-  postfix-mta-sts-resolver
+  postfix-mta-sts-resolver chromium-headless-shell
   libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0 libldap-2.5-0 libmariadb3 libperl5.36 libpq5
   libspf2-2 libical3 libxapian30"  # from libidn12 on for Exim and Cyrus
 package="debhelper fakeroot"
@@ -57,6 +59,18 @@ program_of() {
   esac
 }
 
+# Debian's nodejs has no npm in it, others have.
+if [ "$1" = tests ]; then
+  command -v node >/dev/null || wanted="$wanted nodejs"
+  command -v npm >/dev/null || wanted="$wanted npm"
+fi
+
+browser_files=$(dirname "$0")/../tests/system/browser
+browser_is_missing() {
+  [ ! -d "$unpacked/browser/node_modules/playwright-core" ] ||
+    ! cmp -s "$browser_files/package-lock.json" "$unpacked/browser/package-lock.json"
+}
+
 missing=
 for package in $wanted; do
   installed "$package" || missing="$missing $package"
@@ -68,13 +82,15 @@ if [ "$1" = tests ]; then
   done
   id Debian-exim >/dev/null 2>&1 || unpack="$unpack exim4-daemon-light"
 fi
-if [ -z "$missing$unpack" ]; then
+browser=
+if [ "$1" = tests ] && browser_is_missing; then browser=playwright-core; fi
+if [ -z "$missing$unpack$browser" ]; then
   echo "packages: all are installed"
   exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
   [ -z "$missing" ] || echo "packages: missing:$missing" >&2
-  [ -z "$unpack" ] || echo "packages: missing in $unpacked: $unpack" >&2
+  [ -z "$unpack$browser" ] || echo "packages: missing in $unpacked: $unpack $browser" >&2
   echo "packages: run this as root${missing:+, or: apt-get install$missing}" >&2
   exit 1
 fi
@@ -107,6 +123,19 @@ if [ ! -e "$policy" ]; then
   chmod 755 "$policy"
 fi
 
+install_browser_driver() {
+  rm -rf "$unpacked/browser"
+  mkdir -p "$unpacked/browser"
+  cp "$browser_files/package.json" "$browser_files/package-lock.json" "$unpacked/browser/"
+  (cd "$unpacked/browser" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=5)
+}
+
+if [ -z "$missing$unpack" ]; then
+  echo "packages: installing with npm: $browser"
+  install_browser_driver
+  echo "packages: done"
+  exit 0
+fi
 export DEBIAN_FRONTEND=noninteractive
 echo "packages: installing with apt-get:$missing${unpack:+, unpacking: $unpack}"
 echo "packages: apt-get update"
@@ -137,4 +166,8 @@ for package in $unpack; do
     useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin Debian-exim
 done
 rm -f "$log"
+if [ -n "$browser" ]; then
+  echo "packages: installing with npm: $browser"
+  install_browser_driver
+fi
 echo "packages: done"

@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "base/text.h"
 #include "certs/loader.h"
+#include "daemon/app/page_files.h"
+#include "http/loopback_host.h"
 
 namespace postern::app {
 
@@ -28,13 +31,30 @@ bool equal_in_constant_time(std::string_view given, std::string_view wanted) {
   return difference == 0;
 }
 
-/// RFC 6750 section 2.1. Who only asks whether we are well, such as a load balancer, has no token.
+std::string_view path_of(const http::Request& request) {
+  return std::string_view(request.target).substr(0, request.target.find('?'));
+}
+
+/// Who only asks whether we are well, such as a load balancer, has neither token nor name.
+bool asks_for_health(const http::Request& request) {
+  const auto path = path_of(request);
+  return path == "/healthz" || path == "/readyz";
+}
+
+/// RFC 6750 section 2.1. The page itself is the same everywhere; it asks for the token that its data needs.
 bool may_enter(const http::Request& request, const std::string& token) {
   constexpr std::string_view scheme = "bearer ";
-  const std::string_view path = std::string_view(request.target).substr(0, request.target.find('?'));
-  if (token.empty() || path == "/healthz" || path == "/readyz") return true;
+  if (token.empty() || asks_for_health(request) || find_page_file(path_of(request)) != nullptr) return true;
   if (!starts_with_ignoring_case(request.authorization, scheme)) return false;
   return equal_in_constant_time(trimmed(std::string_view(request.authorization).substr(scheme.size())), token);
+}
+
+bool is_asked_by_a_good_name(const http::Request& request, AdminServer::Hosts hosts) {
+  return hosts == AdminServer::Hosts::Any || asks_for_health(request) || http::means_loopback(request.host);
+}
+
+http::Response misdirected() {
+  return http::refusal(421, "Without a token (listen.token_file), this is answered only under localhost or an address of loopback.");
 }
 
 http::Response unauthorized() {
@@ -46,6 +66,22 @@ http::Response unauthorized() {
 http::Response wrong_method() {
   auto response = http::refusal(405, "There is nothing to be changed here.");
   response.headers.emplace_back("Allow", "GET, HEAD");
+  return response;
+}
+
+/// What a browser must know: everything here is ours, nobody may show it in a frame or keep it, and the page gets nothing
+/// from anywhere else. `require-trusted-types-for`: nothing that was read can become markup.
+http::Response guarded(http::Response response) {
+  constexpr std::pair<const char*, const char*> headers[] = {
+      {"Content-Security-Policy",
+       "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+       "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"},
+      {"X-Content-Type-Options", "nosniff"},
+      {"Referrer-Policy", "no-referrer"},
+      {"Cross-Origin-Resource-Policy", "same-origin"},
+      {"Cache-Control", "no-store"},
+  };
+  response.headers.insert(response.headers.end(), std::begin(headers), std::end(headers));
   return response;
 }
 
@@ -82,8 +118,8 @@ class AdminServer::Connection : private uv::SocketHandler {
 
   void close() { socket_->close(); }
 
-  void answer(const http::Response& response) {
-    core_.answer(response, server_.loop_.now(), uv::wall_time());
+  void answer(http::Response response) {
+    core_.answer(guarded(std::move(response)), server_.loop_.now(), uv::wall_time());
     if (!pumping_) pump();
   }
 
@@ -117,7 +153,8 @@ class AdminServer::Connection : private uv::SocketHandler {
   }
 
   void carry_out(const http::Request& request) {
-    if (!may_enter(request, server_.token_)) return answer(unauthorized());
+    if (!is_asked_by_a_good_name(request, server_.options_.hosts)) return answer(misdirected());
+    if (!may_enter(request, server_.options_.token)) return answer(unauthorized());
     if (request.method != "GET" && request.method != "HEAD") return answer(wrong_method());
     server_.handler_(request, [&server = server_, id = id_](const http::Response& response) {
       const auto found = server.connections_.find(id);
@@ -141,9 +178,9 @@ class AdminServer::Connection : private uv::SocketHandler {
   std::unique_ptr<uv::Socket> socket_;
 };
 
-AdminServer::AdminServer(uv::Loop& loop, uv::Bound socket, std::string token, Handler handler)
+AdminServer::AdminServer(uv::Loop& loop, uv::Bound socket, Options options, Handler handler)
     : loop_(loop),
-      token_(std::move(token)),
+      options_(std::move(options)),
       handler_(std::move(handler)),
       acceptor_(loop, std::move(socket), [this](int descriptor) { accepted(descriptor); }, [](const Error&) {}) {}
 

@@ -1,5 +1,5 @@
 // The admin listener: HTTP for those who watch posternd. On the control loop, so that it answers also while a worker is
-// stuck or no worker accepts any more. What the answers are is the handler's.
+// stuck or no worker accepts any more. Who may ask is decided here; what the answers are is the handler's.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,15 @@ class AdminServer {
   /// Gets a GET or HEAD request. Calls its second argument exactly once, within the call or later.
   using Handler = std::function<void(const http::Request&, std::function<void(http::Response)>)>;
 
-  /// `token`: what `Authorization: Bearer` must say; empty: nobody is asked.
-  AdminServer(uv::Loop& loop, uv::Bound socket, std::string token, Handler handler);
+  /// By which names it may be asked, as Host says: any, where a web page that the operator's browser has opened cannot
+  /// reach it or does not have the token; else those of loopback (http::means_loopback).
+  enum class Hosts { Any, Loopback };
+
+  struct Options {
+    std::string token;  ///< what `Authorization: Bearer` must say; empty: nobody is asked
+    Hosts hosts = Hosts::Any;
+  };
+  AdminServer(uv::Loop& loop, uv::Bound socket, Options options, Handler handler);
   ~AdminServer();
 
   /// Closes everything. The loop must run on for a moment before the server may be destroyed.
@@ -31,7 +38,7 @@ class AdminServer {
   void accepted(int descriptor);
 
   uv::Loop& loop_;
-  std::string token_;
+  Options options_;
   Handler handler_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_connection_ = 1;

@@ -18,11 +18,12 @@
 
 #include "base/text.h"
 #include "config/from_toml.h"
+#include "daemon/app/admin_answers.h"
 #include "daemon/app/admin_server.h"
 #include "daemon/app/control_server.h"
 #include "daemon/app/generations.h"
 #include "daemon/app/listeners.h"
-#include "daemon/app/metrics.h"
+#include "daemon/app/page.h"
 #include "daemon/app/reload.h"
 #include "daemon/app/rights.h"
 #include "daemon/app/service_manager.h"
@@ -34,7 +35,6 @@
 #include "daemon/app/worker.h"
 #include "daemon/storage/secret_file.h"
 #include "daemon/uv/signals.h"
-#include "observe/exposition.h"
 
 namespace postern::app {
 
@@ -235,19 +235,19 @@ class Daemon {
         if (!read) wrong.push_back(read.error().text);
         token = read.value_or("");
       }
-      const auto open = [&](Result<uv::Bound> bound, const std::string& address) {
+      const auto open = [&](Result<uv::Bound> bound, const std::string& address, AdminServer::Hosts hosts) {
         if (!bound) return wrong.push_back(bound.error().text);
         admin_listeners_.push_back(address);
         admin_.push_back(std::make_unique<AdminServer>(
-            loop_, std::move(*bound), token,
+            loop_, std::move(*bound), AdminServer::Options{token, hosts},
             [this, within = listener.expires_within](const http::Request& request, auto reply) {
-              answer(request, within, std::move(reply));
+              answers_.answer(request, within, std::move(reply));
             }));
       };
       for (const Endpoint& address : listener.addresses) {
-        open(bind_admin(address), address.text());
+        open(bind_admin(address), address.text(), token.empty() ? AdminServer::Hosts::Loopback : AdminServer::Hosts::Any);
       }
-      for (const std::string& path : listener.sockets) open(bind_path(path), "unix:" + path);
+      for (const std::string& path : listener.sockets) open(bind_path(path), "unix:" + path, AdminServer::Hosts::Any);
     }
     return wrong;
   }
@@ -302,37 +302,13 @@ class Daemon {
       reply(set_log_level(*level));
     } else if (asks_score(request)) {
       answer_from_score({*shared_.score, shared_.settings, shared_.tls, workers_}, request, std::move(reply));
+    } else if (const auto* page = std::get_if<control::PageRequest>(&request)) {
+      answer_with_page(sources(), *page, std::move(reply));
     } else {
       ask_workers(sources(), {}, [this, reply = std::move(reply)](const Overview& overview) {
         reply(status_reply(sources(), overview));
       });
     }
-  }
-
-  /// The admin listener. What asks the workers waits for them: when one is stuck, posternd is not ready.
-  void answer(const http::Request& request, Duration expires_within, std::function<void(http::Response)> reply) {
-    const std::string path = request.target.substr(0, request.target.find('?'));
-    if (path == "/healthz") return reply(health());
-    if (path == "/readyz") {
-      return ask_workers(sources(), {}, [this, reply = std::move(reply)](const Overview& overview) {
-        const auto reasons = not_ready(sources(), overview);
-        http::Response response{.status = reasons.empty() ? 200 : 503, .body = reasons.empty() ? "ready\n" : ""};
-        for (const std::string& reason : reasons) response.body += "not ready: " + reason + "\n";
-        reply(response);
-      });
-    }
-    if (path != "/metrics") return reply(http::not_found());
-    ask_workers(sources(), {}, [this, expires_within, reply = std::move(reply)](const Overview& overview) {
-      reply({.content_type = std::string(observe::Exposition::content_type),
-             .body = metrics_text(sources(), overview, expires_within, uv::wall_time())});
-    });
-  }
-
-  /// Alive are the loops that turn: every sample is an answer of all workers.
-  http::Response health() const {
-    constexpr Duration stuck_after = std::chrono::seconds(60);
-    const bool alive = shutting_down_ || uv::monotonic_now() - std::max(rates_.sampled_at(), started_) < stuck_after;
-    return {.status = alive ? 200 : 503, .body = alive ? "alive\n" : "a worker has not answered for a minute\n"};
   }
 
   /// Also the sign of life: every loop has turned.
@@ -436,6 +412,7 @@ class Daemon {
   StateLock lock_;
   std::vector<Endpoint> listeners_;
   std::unique_ptr<ControlServer> control_;
+  AdminAnswers answers_{[this] { return sources(); }};
   std::vector<std::unique_ptr<AdminServer>> admin_;
   std::vector<std::string> admin_listeners_;
   std::vector<std::unique_ptr<Worker>> workers_;

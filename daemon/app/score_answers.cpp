@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include "base/text.h"
@@ -23,6 +25,7 @@ using report::Window;
 
 constexpr std::size_t rows_max = 100;  // of the lists that have no limit of their own
 constexpr std::size_t help_max = 5;
+constexpr std::size_t others_max = 2000;  // domains without mail that a list of domains looks at
 
 std::optional<Window> window_of(std::string_view text) {
   if (text == "1h") return Window::Hour;
@@ -132,6 +135,21 @@ class Answers {
     keep_heaviest(reply.refusals, rows_max, weight_of_refusal);
     keep_heaviest(reply.nameless_refusals, rows_max, weight_of_refusal);
     judge(reply);
+    return reply;
+  }
+
+  control::Reply answer(const control::SniDomainsRequest& request) const {
+    const auto window = window_of(request.window);
+    if (!window) return no_such_window(request.window);
+    control::SniDomainsReply reply;
+    reply.enabled = settings_->score.enabled;
+    reply.window = request.window;
+    reply.domain_count = settings_->mx->all().size();
+    reply.domains = summaries(*window);
+    const auto limit = static_cast<std::size_t>(std::min<std::uint64_t>(request.limit, control::page_rows_max));
+    std::sort(reply.domains.begin(), reply.domains.end(), before);
+    reply.domain_count = std::max<std::uint64_t>(reply.domain_count, reply.domains.size());
+    if (reply.domains.size() > limit) reply.domains.resize(limit);
     return reply;
   }
 
@@ -251,6 +269,61 @@ class Answers {
     });
   }
 
+  /// Of the domains to which mail has come, and of as many others as may be looked at in one turn of a loop.
+  std::vector<control::SniDomainSummary> summaries(Window window) const {
+    std::unordered_map<std::string, std::uint64_t> under_name, came_back;  // refused handshakes
+    for (const auto& refusal : refusals(window)) {
+      if (refusal.server_name.empty()) {
+        for (const std::string& domain : refusal.domains) came_back[domain] += refusal.refused;
+      } else {
+        under_name[refusal.server_name] += refusal.refused;
+      }
+    }
+    std::vector<control::SniDomainSummary> made;
+    const auto add = [&](const DnsName& domain, const report::DomainCounts& counts) {
+      control::SniDomainSummary& one = made.emplace_back();
+      one.domain = domain.text();
+      if (const auto* policy = settings_->policies->find(domain)) one.policy = to_string(policy->mode);
+      one.ok = counts.ok();
+      one.at_risk = counts.at_risk();
+      one.without_sni = counts[OfDomain::WithoutSni];
+      one.in_clear = counts[OfDomain::InClear];
+      for (const DnsName& name : settings_->mx->find(domain)) one.refused += count_of(under_name, name.text());
+      one.refused += count_of(came_back, one.domain);
+      one.enforce = verdict(one.ok, one.at_risk + one.refused);
+    };
+    for (const auto& [text, row] : score_.domains().rows()) {
+      const auto counts = row.counts.sum(now_, window);
+      const auto domain = DnsName::parse(text);
+      if (domain && counts != report::DomainCounts{}) add(*domain, counts);
+    }
+    std::size_t room = others_max;
+    for (const auto& [domain, mx] : settings_->mx->all()) {
+      if (room-- == 0) break;
+      const auto* row = score_.domains().find(domain.text());
+      if (row == nullptr || row->counts.sum(now_, window) == report::DomainCounts{}) add(domain, {});
+    }
+    return made;
+  }
+
+  static std::uint64_t count_of(const std::unordered_map<std::string, std::uint64_t>& counts, const std::string& name) {
+    const auto found = counts.find(name);
+    return found == counts.end() ? 0 : found->second;
+  }
+
+  static bool before(const control::SniDomainSummary& a, const control::SniDomainSummary& b) {
+    const auto rank = [](const control::SniDomainSummary& one) {
+      return std::tuple(one.enforce != "unsafe", ~(one.ok + one.at_risk + one.without_sni + one.in_clear),
+                        std::string_view(one.domain));
+    };
+    return rank(a) < rank(b);
+  }
+
+  static std::string verdict(std::uint64_t ok, std::uint64_t harmed) {
+    if (harmed > 0) return "unsafe";
+    return ok > 0 ? "safe" : "unknown";
+  }
+
   /// What `enforce` would do to the mail of this domain, as far as its senders have shown.
   static void judge(control::SniDomainReply& reply) {
     std::uint64_t came_back = 0;
@@ -272,11 +345,7 @@ class Answers {
     if (reply.mx.empty()) {
       reply.advice.push_back("the MX names of the domain are not configured (domain.mx): a wrong name in SNI cannot be told");
     }
-    if (reply.at_risk + reply.refused + came_back > 0) {
-      reply.enforce = "unsafe";
-    } else {
-      reply.enforce = reply.ok > 0 ? "safe" : "unknown";
-    }
+    reply.enforce = verdict(reply.ok, reply.at_risk + reply.refused + came_back);
   }
 
   static std::string advice_for(std::string_view kind, const std::string& domain) {
@@ -339,9 +408,9 @@ class Answers {
   const WallTime now_;
 };
 
-control::Reply answer(const ScoreSources& sources, const control::Request& request) {
-  const Answers answers(sources, uv::wall_time());
+control::Reply answer(const Answers& answers, const control::Request& request) {
   if (const auto* domain = std::get_if<control::SniDomainRequest>(&request)) return answers.answer(*domain);
+  if (const auto* domains = std::get_if<control::SniDomainsRequest>(&request)) return answers.answer(*domains);
   if (const auto* failures = std::get_if<control::SniFailuresRequest>(&request)) return answers.answer(*failures);
   return answers.answer(std::get<control::SniRequest>(request));
 }
@@ -350,16 +419,32 @@ control::Reply answer(const ScoreSources& sources, const control::Request& reque
 
 bool asks_score(const control::Request& request) {
   return std::holds_alternative<control::SniRequest>(request) || std::holds_alternative<control::SniDomainRequest>(request) ||
+         std::holds_alternative<control::SniDomainsRequest>(request) ||
          std::holds_alternative<control::SniFailuresRequest>(request);
 }
 
 void answer_from_score(const ScoreSources& sources, const control::Request& request,
                        std::function<void(control::Reply)> reply) {
-  auto open = std::make_shared<std::size_t>(sources.workers.size());
-  auto last = std::make_shared<std::function<void(control::Reply)>>(std::move(reply));
+  answer_from_score(sources, std::vector<control::Request>{request},
+                    [reply = std::move(reply)](std::vector<control::Reply> replies) { reply(std::move(replies.front())); });
+}
+
+void answer_from_score(const ScoreSources& sources, std::vector<control::Request> requests,
+                       std::function<void(std::vector<control::Reply>)> reply) {
+  struct Asking {
+    ScoreSources sources;
+    std::vector<control::Request> requests;
+    std::function<void(std::vector<control::Reply>)> reply;
+    std::size_t open;
+  };
+  auto asking = std::make_shared<Asking>(Asking{sources, std::move(requests), std::move(reply), sources.workers.size()});
   for (const auto& worker : sources.workers) {
-    worker->bring_score([sources, request, open, last] {
-      if (--*open == 0) (*last)(answer(sources, request));
+    worker->bring_score([asking] {
+      if (--asking->open > 0) return;
+      const Answers answers(asking->sources, uv::wall_time());
+      std::vector<control::Reply> replies;
+      for (const auto& request : asking->requests) replies.push_back(answer(answers, request));
+      asking->reply(std::move(replies));
     });
   }
 }

@@ -25,5 +25,8 @@ bool asks_score(const control::Request& request);
 /// `reply` is called on the control loop, when every worker has brought what it counted.
 void answer_from_score(const ScoreSources& sources, const control::Request& request,
                        std::function<void(control::Reply)> reply);
+/// Several requests, answered as of one moment; in their order.
+void answer_from_score(const ScoreSources& sources, std::vector<control::Request> requests,
+                       std::function<void(std::vector<control::Reply>)> reply);
 
 }  // namespace postern::app

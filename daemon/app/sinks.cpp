@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/text.h"
 #include "daemon/uv/loop.h"
 
 namespace postern::app {
@@ -16,6 +17,8 @@ namespace postern::app {
 namespace {
 
 constexpr std::size_t waiting_octets_max = 8 * 1024 * 1024;
+constexpr std::size_t troubles_max = 20;
+constexpr std::size_t trouble_octets_max = 500;
 
 /// Blocks until stderr has taken everything, or is broken.
 void write_all(std::string_view bytes) {
@@ -74,10 +77,27 @@ void StderrJournal::record(const observe::HttpRecord& record) { log(observe::Lev
 
 void StderrJournal::refused(const observe::RefusedCommand& refused) { log(observe::Level::Info, refused); }
 
-void StderrJournal::tell(const observe::Note& note) { log(note.level, note); }
-
 void StderrJournal::note(observe::Level level, std::string_view message) {
-  log(level, observe::Note{level, std::string(message), {}});
+  tell(observe::Note{level, std::string(message), {}});
+}
+
+void StderrJournal::tell(const observe::Note& note) {
+  if (note.level <= observe::Level::Warning) remember(note);
+  log(note.level, note);
+}
+
+void StderrJournal::remember(const observe::Note& note) {
+  const auto veil = style().addresses;
+  std::string text = veil.hides() ? veil.text(note.message, note.addresses) : note.message;
+  if (text.size() > trouble_octets_max) text.replace(trouble_octets_max, std::string::npos, " ...");
+  const std::lock_guard lock(mutex_);
+  troubles_.push_front({rfc3339(uv::wall_time()), std::string(observe::to_string(note.level)), std::move(text)});
+  if (troubles_.size() > troubles_max) troubles_.pop_back();
+}
+
+std::vector<control::LoggedLine> StderrJournal::troubles() const {
+  const std::lock_guard lock(mutex_);
+  return {troubles_.begin(), troubles_.end()};
 }
 
 void StderrJournal::append(const std::string& line) {

@@ -6,10 +6,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "control/protocol.h"
 #include "daemon/session/journal.h"
 #include "daemon/uv/work_pool.h"
 #include "observe/log_line.h"
@@ -27,6 +31,8 @@ class StderrJournal : public session::Journal {
   void set_address_key(const observe::AddressKey& key);
   void set_level(observe::Level level) { level_ = level; }
   observe::Level level() const { return level_; }
+  /// The latest warnings and errors, the latest first; also those that the level keeps out of the log.
+  std::vector<control::LoggedLine> troubles() const;
   /// Lines that were lost since the start, because stderr was not read fast enough.
   std::uint64_t lost_total() const { return lost_total_.load(std::memory_order_relaxed); }
 
@@ -44,6 +50,7 @@ class StderrJournal : public session::Journal {
   void log(observe::Level level, const What& what);
   void append(const std::string& line);
   void write_waiting();
+  void remember(const observe::Note& note);
 
   std::atomic<observe::Level> level_{observe::Level::Info};
   std::atomic<std::uint64_t> lost_total_{0};
@@ -53,10 +60,11 @@ class StderrJournal : public session::Journal {
   observe::Addresses addresses_ = observe::Addresses::Full;
   std::optional<observe::AddressKey> address_key_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::string waiting_;          // whole lines
   bool writing_ = false;         // the thread has been asked to write and has not yet seen `waiting_` empty
   std::uint64_t lost_ = 0;       // lines that found no room, since this was last said
+  std::deque<control::LoggedLine> troubles_;
 
   uv::WorkPool thread_{{.name = "log", .threads = 1, .queue_max = 4, .nice = 0}};  // last: joined before the rest goes
 };

@@ -129,7 +129,8 @@ control::StatusReply status_reply(const StatusSources& sources, const Overview& 
   status.message_memory_octets = sources.shared.budgets.memory.used();
   status.descriptors = process.descriptors;
   status.descriptors_max = process.descriptors_max;
-  status.rates = sources.rates.last_minute();
+  const auto minute = sources.rates.last_minute();
+  status.rates = {minute.milliseconds / 1000, minute.sessions, minute.messages, minute.octets};
   status.per_worker = overview.per_worker;
   status.sessions = overview.counters.sessions_open;
   status.sessions_total = overview.counters.sessions_total;

@@ -328,6 +328,86 @@ void fields(Is<SniFailuresReply> auto& reply, Visitor&& field) {
 }
 
 template <class Visitor>
+void fields(Is<SniDomainSummary> auto& domain, Visitor&& field) {
+  field("domain", domain.domain);
+  field("policy", domain.policy);
+  field("enforce", domain.enforce);
+  field("ok", domain.ok);
+  field("at_risk", domain.at_risk);
+  field("without_sni", domain.without_sni);
+  field("in_clear", domain.in_clear);
+  field("refused", domain.refused);
+}
+
+template <class Visitor>
+void fields(Is<SniDomainsReply> auto& reply, Visitor&& field) {
+  field("enabled", reply.enabled);
+  field("window", reply.window);
+  field("domain_count", reply.domain_count);
+  field("domains", reply.domains);
+}
+
+template <class Visitor>
+void fields(Is<HistoryPoint> auto& point, Visitor&& field) {
+  field("milliseconds", point.milliseconds);
+  field("sessions", point.sessions);
+  field("handshakes", point.handshakes);
+  field("handshakes_failed", point.handshakes_failed);
+  field("messages", point.messages);
+  field("deferred", point.deferred);
+  field("refused", point.refused);
+  field("octets", point.octets);
+  field("delivery_median", point.delivery_median);
+  field("delivery_p95", point.delivery_p95);
+  field("handshake_p95", point.handshake_p95);
+}
+
+template <class Visitor>
+void fields(Is<BackendTraffic> auto& backend, Visitor&& field) {
+  field("name", backend.name);
+  field("messages", backend.messages);
+  field("taken", backend.taken);
+  field("deferred", backend.deferred);
+  field("refused", backend.refused);
+  field("median", backend.median);
+  field("p95", backend.p95);
+}
+
+template <class Visitor>
+void fields(Is<ExpiringCertificate> auto& certificate, Visitor&& field) {
+  field("name", certificate.name);
+  field("not_after", certificate.not_after);
+  field("days_left", certificate.days_left);
+}
+
+template <class Visitor>
+void fields(Is<LoggedLine> auto& line, Visitor&& field) {
+  field("time", line.time);
+  field("level", line.level);
+  field("text", line.text);
+}
+
+template <class Visitor>
+void fields(Is<PageReply> auto& page, Visitor&& field) {
+  field("time", page.time);
+  field("hostname", page.hostname);
+  field("status", page.status);
+  field("fault_count", page.fault_count);
+  field("target_count", page.target_count);
+  field("minute", page.minute);
+  field("history", page.history);
+  field("versions", page.versions);
+  field("server_names", page.server_names);
+  field("limits", page.limits);
+  field("backends", page.backends);
+  field("certificates", page.certificates);
+  field("sni", page.sni);
+  field("domains", page.domains);
+  field("failures", page.failures);
+  field("log", page.log);
+}
+
+template <class Visitor>
 void fields(Is<ErrorReply> auto& error, Visitor&& field) {
   field("text", error.text);
 }
@@ -399,6 +479,17 @@ void fields(Is<SniFailuresRequest> auto& request, Visitor&& field) {
   field("limit", request.limit);
 }
 
+template <class Visitor>
+void fields(Is<SniDomainsRequest> auto& request, Visitor&& field) {
+  field("window", request.window);
+  field("limit", request.limit);
+}
+
+template <class Visitor>
+void fields(Is<PageRequest> auto& request, Visitor&& field) {
+  field("window", request.window);
+}
+
 /// What stands under "request" or "reply".
 constexpr const char* word(const StatusRequest*) { return "status"; }
 constexpr const char* word(const ReloadRequest*) { return "reload"; }
@@ -413,6 +504,8 @@ constexpr const char* word(const LogLevelRequest*) { return "log-level"; }
 constexpr const char* word(const SniRequest*) { return "sni"; }
 constexpr const char* word(const SniDomainRequest*) { return "sni-domain"; }
 constexpr const char* word(const SniFailuresRequest*) { return "sni-failures"; }
+constexpr const char* word(const SniDomainsRequest*) { return "sni-domains"; }
+constexpr const char* word(const PageRequest*) { return "page"; }
 constexpr const char* word(const StatusReply*) { return "status"; }
 constexpr const char* word(const ReloadReply*) { return "reload"; }
 constexpr const char* word(const CertificatesReply*) { return "certificates"; }
@@ -425,6 +518,8 @@ constexpr const char* word(const LogLevelReply*) { return "log-level"; }
 constexpr const char* word(const SniReply*) { return "sni"; }
 constexpr const char* word(const SniDomainReply*) { return "sni-domain"; }
 constexpr const char* word(const SniFailuresReply*) { return "sni-failures"; }
+constexpr const char* word(const SniDomainsReply*) { return "sni-domains"; }
+constexpr const char* word(const PageReply*) { return "page"; }
 constexpr const char* word(const ErrorReply*) { return "error"; }
 
 }  // namespace postern::control

@@ -78,9 +78,20 @@ struct SniFailuresRequest {
   std::uint64_t limit = 50;
 };
 
+/// The same of many domains: first those for which `enforce` is not safe, then those with the most mail.
+struct SniDomainsRequest {
+  std::string window = "24h";
+  std::uint64_t limit = 50;
+};
+
+/// What the page of the admin listener shows: the essence of the others, of bounded size.
+struct PageRequest {
+  std::string window = "24h";  ///< of the score
+};
+
 using Request = std::variant<StatusRequest, ReloadRequest, CertificatesRequest, ExplainRequest, VersionsRequest,
                              RollbackRequest, SessionsRequest, DrainRequest, UndrainRequest, LogLevelRequest, SniRequest,
-                             SniDomainRequest, SniFailuresRequest>;
+                             SniDomainRequest, SniFailuresRequest, SniDomainsRequest, PageRequest>;
 
 constexpr std::uint64_t page_rows_max = 2000;  ///< so that a page stays far below reply_octets_max
 
@@ -333,6 +344,20 @@ struct SniDomainReply {
   std::vector<std::string> advice;
 };
 
+struct SniDomainSummary {
+  std::string domain;
+  std::string policy, enforce;   ///< as in SniDomainReply
+  std::uint64_t ok = 0, at_risk = 0, without_sni = 0, in_clear = 0;  ///< messages
+  std::uint64_t refused = 0;     ///< handshakes: under its MX names, and without a name by senders that came back with mail for it
+};
+
+struct SniDomainsReply {
+  bool enabled = true;
+  std::string window;
+  std::uint64_t domain_count = 0;  ///< that are known; there may be more than rows
+  std::vector<SniDomainSummary> domains;
+};
+
 struct SniFailure {
   std::string time, sender, address, local, stage, reason, alert, server_name, version;
   /// What the client offered, as the registries of IANA name it or as hexadecimal numbers.
@@ -343,13 +368,60 @@ struct SniFailuresReply {
   std::vector<SniFailure> failures;     ///< the latest first
 };
 
+/// What came in one stretch of time.
+struct HistoryPoint {
+  std::uint64_t milliseconds = 0;  ///< how long it is
+  std::uint64_t sessions = 0, handshakes = 0, handshakes_failed = 0;
+  std::uint64_t messages = 0, deferred = 0, refused = 0;  ///< whole messages, by the reply to them
+  std::uint64_t octets = 0;        ///< of messages
+  /// Microseconds, as far as histograms tell; 0: there was none.
+  std::uint64_t delivery_median = 0, delivery_p95 = 0, handshake_p95 = 0;
+};
+
+/// What one backend was given since the start.
+struct BackendTraffic {
+  std::string name;
+  std::uint64_t messages = 0;
+  std::uint64_t taken = 0, deferred = 0, refused = 0;  ///< recipients
+  std::uint64_t median = 0, p95 = 0;  ///< microseconds, to its last answer
+};
+
+struct ExpiringCertificate {
+  std::string name;                ///< one for which it is served
+  std::string not_after;           ///< RFC 3339
+  std::int64_t days_left = 0;      ///< negative when it has expired
+};
+
+/// Of the log.
+struct LoggedLine {
+  std::string time, level, text;
+};
+
+struct PageReply {
+  std::string time;                ///< RFC 3339
+  std::string hostname;
+  StatusReply status;              ///< the first of the faults, and of the backends those first that are down
+  std::uint64_t fault_count = 0, target_count = 0;  ///< there may be more than in `status`
+  HistoryPoint minute;                   ///< the last one
+  std::vector<HistoryPoint> history;     ///< of ten minutes, oldest first, without gaps
+  std::vector<SniKind> versions;         ///< handshakes since the start, by TLS version, or "failed"
+  std::vector<SniKind> server_names;     ///< and by what was found for the name in SNI
+  std::vector<SniKind> limits;           ///< clients that were refused something by a limit, by its key
+  std::vector<BackendTraffic> backends;  ///< the busiest
+  std::vector<ExpiringCertificate> certificates;  ///< that end first
+  SniReply sni;
+  SniDomainsReply domains;
+  std::vector<SniFailure> failures;      ///< handshakes, the latest first
+  std::vector<LoggedLine> log;           ///< warnings and errors, the latest first
+};
+
 /// The request could not be understood or carried out.
 struct ErrorReply {
   std::string text;
 };
 using Reply = std::variant<StatusReply, ReloadReply, CertificatesReply, ExplainReply, VersionsReply, RollbackReply,
                            SessionsReply, DrainReply, LogLevelReply,
-                           SniReply, SniDomainReply, SniFailuresReply, ErrorReply>;
+                           SniReply, SniDomainReply, SniFailuresReply, SniDomainsReply, PageReply, ErrorReply>;
 
 /// One line, without its LF. Requests leave out what has its default value. Never throws: octets that are not UTF-8 become U+FFFD.
 std::string to_json(const Request& request);

@@ -20,6 +20,14 @@ class Histogram {
   /// What another histogram with the same bounds has counted.
   void add(const Histogram& other);
 
+  /// What was counted since `earlier`, which is this histogram at another time.
+  Histogram since(const Histogram& earlier) const;
+
+  std::uint64_t total() const;
+  /// The duration below which `share` (0 to 1) of the counted ones are, in seconds: as if those of a bucket lay evenly in
+  /// it, and those above the last bound at it. 0: nothing was counted.
+  double quantile(double share) const;
+
   std::span<const double> bounds() const { return bounds_; }
   /// How many fell into each bucket, not cumulative; one more than bounds().
   std::span<const std::uint64_t> buckets() const { return buckets_; }

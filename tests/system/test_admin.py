@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness.admin import Metrics, get
+from harness.admin import Metrics, fetch, get
 from harness.dialogue import connect, tls_context
 from harness.messages import message
 from harness.posternd import StartFailed
@@ -125,8 +125,11 @@ def test_what_an_admin_listener_answers(posternd, scripted, folder):
         eventually(lambda: get(address, "/readyz") == (200, "ready\n"), "it is ready")
         assert get(address, "/metrics?x=1")[0] == 200
         assert get(address, "/metrics", method="HEAD") == (200, "")
-        assert get(address, "/")[0] == 404
-        assert get(address, "/metrics", method="POST")[0] == 405
+        assert get(address, "/nothing")[0] == get(address, "/page.html")[0] == 404
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            assert get(address, "/status.json", method=method)[0] == get(address, "/", method=method)[0] == 405
+        assert json.loads(get(address, "/status.json?window=1h")[1])["sni"]["window"] == "1h"
+        assert get(address, "/status.json?window=1y")[0] == get(address, "/status.json?window=")[0] == 400
     assert path.stat().st_mode & 0o777 == 0o660
     server.terminate()
     assert server.process.wait() == 0
@@ -141,9 +144,53 @@ def test_a_token_is_asked_for(posternd, scripted, folder):
     for wrong in (None, "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper()):
         assert get(admin, "/metrics", token=wrong)[0] == 401, wrong
     assert Metrics(admin, token=TOKEN).value("postern_workers") == 2
-    assert get(admin, "/")[0] == 401
+    for path in ("/status.json", "/nothing"):
+        assert get(admin, path)[0] == 401
+    assert json.loads(get(admin, "/status.json", token=TOKEN)[1])["reply"] == "page"
+    for path in ("/", "/page.js", "/page.css", "/icon.svg"):  # they tell nothing, and ask for the token
+        assert get(admin, path)[0] == 200
     assert get(admin, "/healthz")[0] == 200  # a load balancer has no token
     eventually(lambda: get(admin, "/readyz?verbose")[0] == 200, "it is ready")
+
+
+def test_what_a_browser_may_do_with_it(posternd, scripted, folder):
+    path, token = folder / "admin.sock", folder / "token"
+    token.write_text(TOKEN)
+    server = posternd(scripted().target, listen=listeners(
+        {"address": ["127.0.0.1:<admin>", f"unix:{path}"], "protocol": "admin"},
+        {"address": ["127.0.0.1:<locked>"], "protocol": "admin", "token_file": token}))
+    admin = server.address("admin")
+    for page in ("/", "/status.json", "/metrics", "/healthz", "/nothing"):
+        _, headers, _ = fetch(admin, page)
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cache-Control"] == "no-store" and "Access-Control-Allow-Origin" not in headers
+    assert fetch(admin, "/page.js")[1]["Content-Type"] == "text/javascript; charset=utf-8"
+    # A page elsewhere that has its name point to 127.0.0.1 sends its own name, and reads nothing.
+    for host in ("rebound.example", f"rebound.example:{admin[1]}", "192.0.2.1"):
+        for page in ("/", "/status.json", "/metrics"):
+            status, body = get(admin, page, host=host)
+            assert status == 421 and "listen.token_file" in body
+            assert get(path, page, host=host)[0] == 200
+            assert get(server.address("locked"), page, host=host, token=TOKEN)[0] == 200
+        assert get(admin, "/healthz", host=host)[0] == 200
+    for host in ("localhost", f"[::1]:{admin[1]}", "a.localhost:1"):
+        assert get(admin, "/status.json", host=host)[0] == 200
+
+
+def test_the_page_has_bounds(posternd, scripted):
+    """However much there is: of 60 targets and 60 domains some are shown, and how many there are."""
+    targets = [f"unix:/nonexistent/{number}" for number in range(60)]
+    names = [f"d{number}.test" for number in range(60)]
+    server = posternd(targets[0], listen=listeners(ADMIN),
+                      backend=[{"name": "store", "deliver": "lmtp", "to": [scripted().target, *targets], "recipients": "trust"}],
+                      domain=[{"name": name, "backend": "store", "mx": [f"mx.{name}"]} for name in names])
+    page = json.loads(get(server.address("admin"), "/status.json")[1])
+    assert page["target_count"] == 61 and len(page["status"]["backends"]) == 50
+    assert page["domains"]["domain_count"] == 60 and len(page["domains"]["domains"]) == 20
+    assert {row["enforce"] for row in page["domains"]["domains"]} == {"unknown"}
+    assert server.control({"request": "page", "window": "1y"})["reply"] == "error"
+    assert len(server.control({"request": "sni-domains", "limit": 60})["domains"]) == 60
 
 
 @pytest.mark.parametrize("admin, complaint", [

@@ -8,8 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from .wait import LIMIT
 
 
-def get(address, path, *, method="GET", token=None):
-    """(status, body) of one request; `address` is (host, port) or a unix socket's path."""
+def fetch(address, path, *, method="GET", token=None, host=None):
+    """(status, headers, body) of one request; `address` is (host, port) or a unix socket's path."""
     if isinstance(address, tuple):
         connection = http.client.HTTPConnection(*address, timeout=LIMIT)
     else:
@@ -17,11 +17,18 @@ def get(address, path, *, method="GET", token=None):
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(LIMIT)
         connection.sock.connect(str(address))
-    connection.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    connection.request(method, path, headers={**headers, "Host": host} if host else headers)
     response = connection.getresponse()
     body = response.read().decode()
     connection.close()
-    return response.status, body
+    return response.status, response.headers, body
+
+
+def get(address, path, **more):
+    """(status, body) of one request."""
+    status, _, body = fetch(address, path, **more)
+    return status, body
 
 
 class Metrics:

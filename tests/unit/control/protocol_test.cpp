@@ -54,7 +54,7 @@ TEST_CASE("requests") {
 }
 
 TEST_CASE("an unknown request is told which are known") {
-  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload, certificates, explain, versions, rollback, sessions, drain, undrain, log-level, sni, sni-domain, sni-failures)");
+  CHECK(refusal(R"({"request":"stop\n"})") == R"(unknown request "stop\x0a"; known are: status, reload, certificates, explain, versions, rollback, sessions, drain, undrain, log-level, sni, sni-domain, sni-failures, sni-domains, page)");
 }
 
 TEST_CASE("malformed requests") {
@@ -105,6 +105,34 @@ TEST_CASE("sessions, draining and the log level come back as they went") {
   CHECK(to_json(parse_reply(to_json(Reply(LogLevelReply{"debug", "info"}))).value()) ==
         R"({"reply":"log-level","level":"debug","before":"info"})");
   CHECK(to_json(Request(SessionsRequest{"x", 500})) == R"({"request":"sessions","text":"x"})");
+}
+
+TEST_CASE("the page comes back as it went, with everything in it") {
+  PageReply page;
+  page.time = "2026-11-26T12:00:00Z";
+  page.hostname = "mx.example";
+  page.status = full_status();
+  page.fault_count = 2;
+  page.target_count = 1;
+  page.minute = {60000, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  page.history = {{5000, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}};
+  page.versions = {{"TLSv1.3", 1}, {"failed", 2}};
+  page.server_names = {{"exact", 3}};
+  page.limits = {{"limits.connections", 4}};
+  page.backends = {{"store", 1, 2, 3, 4, 5, 6}};
+  page.certificates = {{"mx.example", "2026-12-01T00:00:00Z", -1}};
+  page.sni.window = page.domains.window = "1h";
+  page.domains.domain_count = 9;
+  page.domains.domains = {{"example", "testing", "unsafe", 1, 2, 3, 4, 5}};
+  page.failures.emplace_back().server_name = "<script>";
+  page.log = {{"2026-11-26T11:59:00Z", "error", "a \"fault\" <b>"}};
+  const std::string line = to_json(Reply(page));
+  CHECK(line.starts_with(R"({"reply":"page","time":"2026-11-26T12:00:00Z","hostname":"mx.example","status":{"version":)"));
+  const auto parsed = parse_reply(line);
+  REQUIRE(parsed);
+  CHECK(to_json(*parsed) == line);
+  CHECK(to_json(Request(PageRequest{"1h"})) == R"({"request":"page","window":"1h"})");
+  CHECK(to_json(Request(SniDomainsRequest{"24h", 3})) == R"({"request":"sni-domains","limit":3})");
 }
 
 TEST_CASE("reload and error replies come back as they went") {
