@@ -15,7 +15,7 @@
 set -eu
 
 build="build-essential pkg-config meson ninja-build android-libboringssl-dev libuv1-dev libfmt-dev libtomlplusplus-dev
-  libc-ares-dev libcli11-dev libexpected-dev libhttp-parser-dev libidn2-dev libpsl-dev nlohmann-json3-dev
+  libc-ares-dev libcli11-dev libexpected-dev libhttp-parser-dev libidn2-dev libpsl-dev libseccomp-dev nlohmann-json3-dev
   libsqlite3-dev zlib1g-dev"
 demo="openssl python3"
 tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core

@@ -68,6 +68,9 @@ class CertificateMap {
   void unpin();
   std::uint64_t pinned() const { return pinned_; }
 
+  /// See WorkPool::rest().
+  void rest() { pool_.rest(); }
+
   const certs::Loader& loader() const { return *loader_; }
   const MapHistory& history() const { return history_; }
   /// What went wrong when the last map was written down; empty: nothing.

@@ -136,6 +136,7 @@ class Daemon {
     if (auto lines = open_admin_listeners(config.start.admin); !lines.empty()) return failed(Exit::RunFailure, lines);
     drop_unused_sockets();
     if (const auto dropped = drop_rights(config.start); !dropped) return failed(Exit::RunFailure, {dropped.error().text});
+    if (config.start.sandbox) enter_sandbox();
     // Whether or not it is used now: a reload may turn it on, and `postern log hash` must agree.
     const auto key = storage::secret_file(config.start.state_dir + "/addresses.key", "addresses have new digests in the log");
     if (!key) return failed(Exit::RunFailure, {key.error().text});
@@ -199,6 +200,13 @@ class Daemon {
     if (auto became = become(*run_as_); !became) return became;
     journal_.note(observe::Level::Info, fmt::format("posternd runs as user {} from here on", run_as_->user_name));
     return {};
+  }
+
+  /// What is forbidden now is forbidden to the threads that are made from here on.
+  void enter_sandbox() {
+    journal_.rest();
+    shared_.rest_pools();
+    reloader_.confine_process(own_paths_);
   }
 
   Result<void> open_log() {

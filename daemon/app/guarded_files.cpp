@@ -110,6 +110,16 @@ NeededFiles needed_files(const config::Config& config) {
   return needed;
 }
 
+std::vector<std::string> folders_of(const NeededFiles& needed) {
+  std::vector<std::string> folders;
+  const auto add = [&folders](const fs::path& folder) {
+    for (std::string& each : with_archive(folder)) folders.push_back(std::move(each));
+  };
+  for (const std::string& folder : needed.folders) add(folder);
+  for (const std::string& file : needed.files) add(fs::path(file).parent_path());
+  return folders;
+}
+
 GuardedFiles::GuardedFiles(const NeededFiles& needed) {
   for (const std::string& folder : needed.folders) {
     for (const std::string& each : with_archive(folder)) {
@@ -157,6 +167,12 @@ bool GuardedFiles::may_really_be(const std::string& real, const std::string& nor
     if (auto place = real_folder(folder); !place.empty()) own.insert(std::move(place));
   }
   return is_within(real, own);
+}
+
+std::vector<std::string> GuardedFiles::folders() const {
+  std::vector<std::string> folders(folders_.begin(), folders_.end());
+  for (const auto& [map, named] : named_) folders.insert(folders.end(), named.folders.begin(), named.folders.end());
+  return folders;
 }
 
 template <class T, class Use>

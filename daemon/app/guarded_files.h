@@ -21,6 +21,8 @@ struct NeededFiles {
 };
 /// What a configuration names, and the system's trust anchors.
 NeededFiles needed_files(const config::Config& config);
+/// Where they lie: folders, also those to which certbot's links lead.
+std::vector<std::string> folders_of(const NeededFiles& needed);
 
 /// Every file and folder is opened before anything else is known of it, without side effects and without blocking, and
 /// must then really be where something needed may be, wherever links have led: of what lies elsewhere nothing is told.
@@ -32,6 +34,9 @@ class GuardedFiles final : public certs::FileSource {
   Result<certs::FileContents> read(const std::string& path, std::size_t octets_max) override;
   Result<std::vector<certs::DirectoryEntry>> list(const std::string& path) override;
   std::optional<std::string> link_target(const std::string& path) override;
+
+  /// In which all of them lie, also those that maps name.
+  std::vector<std::string> folders() const;
 
  private:
   using Paths = std::unordered_set<std::string>;

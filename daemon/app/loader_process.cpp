@@ -16,7 +16,7 @@
 
 #include "base/descriptor.h"
 #include "certs/binary.h"
-#include "config/from_toml.h"
+#include "daemon/app/confinement.h"
 #include "daemon/app/guarded_files.h"
 
 namespace postern::app {
@@ -136,16 +136,41 @@ BinaryWriter carry_out(Operation operation, BinaryReader& fields, GuardedFiles& 
   return answer_of(Result<void*>(fail("an operation that does not exist")), [](BinaryWriter&, void*) {});
 }
 
+/// Places that `files` looks for, and where the configuration lies.
+Reach reach_of_loader(const GuardedFiles& files, std::vector<std::string> config_folders) {
+  Reach reach;
+  reach.read = std::move(config_folders);
+  for (std::string& folder : files.folders()) reach.read.push_back(std::move(folder));
+  for (const char* names : {"/etc/passwd", "/etc/group"}) reach.read.emplace_back(names);  // for error messages
+  return reach;
+}
+
+/// Where a kernel lacks something, posternd says so, which notices it as well.
+FileFence confine_loader(const Reach& reach) {
+  auto fence = FileFence::raise(reach);
+  (void)filter_calls(Calls::Loader);
+  return fence.value_or(FileFence());
+}
+
 [[noreturn]] void serve(int descriptor, const std::string& config_path, const config::Config& config) {
   auto files = std::make_unique<GuardedFiles>(needed_files(config));
+  FileFence fence;
+  std::vector<std::string> config_folders;
+  if (config.start.sandbox) {
+    (void)read_configuration(config_path, config_folders);
+    fence = confine_loader(reach_of_loader(*files, config_folders));
+  }
   while (const auto request = receive_message(descriptor, request_octets_max)) {
     BinaryReader fields(*request);
     const auto operation = static_cast<Operation>(fields.number());
     BinaryWriter answer;
     if (operation == Operation::Reconfigure) {
-      const auto parsed = config::from_toml(config_path, config::process_environment());
+      const auto parsed = read_configuration(config_path, config_folders);
       if (parsed.config) files = std::make_unique<GuardedFiles>(needed_files(*parsed.config));
+      const auto out_of_reach = beyond(fence, reach_of_loader(*files, config_folders));
       answer.number(1);
+      answer.number(out_of_reach.size());
+      for (const std::string& sentence : out_of_reach) answer.text(sentence);
     } else {
       answer = carry_out(operation, fields, *files);
     }
@@ -187,8 +212,13 @@ class Client final : public LoaderFiles {
     auto target = ask<std::string>(Operation::LinkTarget, path, 0, [](BinaryReader& fields) { return fields.text(); });
     return target ? std::optional(std::move(*target)) : std::nullopt;
   }
-  void configuration_changed() override {
-    (void)ask<int>(Operation::Reconfigure, {}, 0, [](BinaryReader&) { return 0; });
+  std::vector<std::string> configuration_changed() override {
+    return ask<std::vector<std::string>>(Operation::Reconfigure, {}, 0, [](BinaryReader& fields) {
+             std::vector<std::string> sentences;
+             for (auto left = fields.count(); left > 0; --left) sentences.push_back(fields.text());
+             return sentences;
+           })
+        .value_or(std::vector<std::string>());
   }
 
  private:

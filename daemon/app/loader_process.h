@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "certs/loader.h"
@@ -19,8 +20,9 @@ namespace postern::app {
 /// Its files, for this process; callable from any thread.
 class LoaderFiles : public certs::FileSource {
  public:
-  /// What it may read is read from the configuration anew.
-  virtual void configuration_changed() = 0;
+  /// What it may read is read from the configuration anew. Returns a sentence for each place that it cannot read
+  /// because its sandbox was made before.
+  virtual std::vector<std::string> configuration_changed() = 0;
 };
 
 /// Forks: this process must have one thread only, and be able to read every file. `who`: whom the child becomes; nobody

@@ -19,6 +19,7 @@
 #include "control/protocol.h"
 #include "daemon/app/certificate_map.h"
 #include "daemon/app/expiry.h"
+#include "daemon/app/sandbox.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
 #include "daemon/app/user_files.h"
@@ -63,6 +64,10 @@ class Reloader {
   };
   /// Reads for the first time, blocking, and publishes it. Nothing else runs yet.
   tl::expected<config::Config, StartFailure> start(Reading reading);
+
+  /// After start(): enters the sandbox. Of this process there must be no thread but the caller's, besides resting pools.
+  /// `own_paths`: unix sockets that are removed in the end.
+  void confine_process(const std::vector<std::string>& own_paths);
 
   /// From here on certificate files are watched, and the requests below may be made. On the control loop.
   void watch();
@@ -122,6 +127,7 @@ class Reloader {
   void report(const certs::LoadOutcome& loaded);
   void report(const UserFiles::Outcome& users);
   void look_at_ticket_keys();
+  Reach reach(const config::Config& config) const;
   std::vector<std::string> watched_directories() const;
   void report_change(std::string_view what, const certs::Changes& changes, std::uint64_t version);
   void set_held_back(const std::string& why);
@@ -137,6 +143,7 @@ class Reloader {
 
   // Only one of these runs at a time: start() before the pool is used, then jobs of the pool, which has one thread.
   config::Config config_;
+  std::vector<std::string> config_folders_;  // in which its files were looked for
   std::vector<Endpoint> bound_;
   std::unique_ptr<CertificateMap> map_;
   std::unique_ptr<session::PolicyMemory> policy_memory_;

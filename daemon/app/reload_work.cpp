@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "certs/anchors.h"
-#include "config/from_toml.h"
 #include "daemon/app/backend_tls.h"
+#include "daemon/app/confinement.h"
 #include "daemon/app/generations.h"
 #include "daemon/app/reload.h"
 
@@ -77,6 +77,7 @@ std::vector<std::string> restart_warnings(const config::Config& running, const c
   if (running.start.control != next.start.control) differs("control");
   if (running.start.user != next.start.user) differs("user");
   if (running.start.group != next.start.group) differs("group");
+  if (running.start.sandbox != next.start.sandbox) differs("sandbox");
   if (running.start.dns_servers != next.start.dns_servers) differs("dns.servers");
   if (running.start.admin != next.start.admin) differs("[[listen]] with protocol = \"admin\"");
   auto before = bound;
@@ -90,7 +91,7 @@ std::vector<std::string> restart_warnings(const config::Config& running, const c
 }  // namespace
 
 tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
-  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
+  config::Parsed parsed = read_configuration(config_path_, config_folders_);
   StartFailure failure;
   for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
     if (diagnostic.severity == config::Diagnostic::Severity::Error) {
@@ -266,6 +267,23 @@ void Reloader::look_at_ticket_keys() {
   if (look.taken_from_file) journal_.note(observe::Level::Info, "ticket keys taken from " + tls.ticket_key_file);
 }
 
+Reach Reloader::reach(const config::Config& config) const {
+  using enum Confinement::Certificates;
+  return reach_of({config, config_folders_, {}, shared_.loader ? ReadByLoader : ReadHere});
+}
+
+void Reloader::confine_process(const std::vector<std::string>& own_paths) {
+  loading_pool_.rest();
+  map_->rest();
+  using enum Confinement::Certificates;
+  Confinement confinement{config_, config_folders_, own_paths, ReadByLoader};
+  if (!shared_.loader) {
+    confinement.certificates = ReadHere;
+    append(confinement.read, watched_directories());  // wherever links lead now
+  }
+  shared_.fence = confine(reach_of(confinement), journal_);
+}
+
 std::vector<std::string> Reloader::watched_directories() const {
   auto directories = map_->loader().watched_directories();
   append(directories, ticket_keeper_.watched_directories());
@@ -299,14 +317,15 @@ void Reloader::set_held_back(const std::string& why) {
 control::ReloadReply Reloader::load_everything(Asker asker, const control::ReloadRequest& request) {
   control::ReloadReply reply;
   reply.dry_run = request.dry_run;
-  if (shared_.loader) shared_.loader->configuration_changed();
-  config::Parsed parsed = config::from_toml(config_path_, config::process_environment());
+  if (shared_.loader) append(reply.warnings, shared_.loader->configuration_changed());
+  config::Parsed parsed = read_configuration(config_path_, config_folders_);
   for (const config::Diagnostic& diagnostic : parsed.diagnostics) {
     const bool error = diagnostic.severity == config::Diagnostic::Severity::Error;
     (error ? reply.errors : reply.warnings).push_back(diagnostic.rendered());
   }
   if (parsed.config) {
     append(reply.warnings, restart_warnings(config_, *parsed.config, bound_));
+    append(reply.warnings, beyond(shared_.fence, reach(*parsed.config)));
     keep_policies(*parsed.config, reply.warnings);
     take_configuration(*parsed.config, map_->attempt(parsed.config->run.certificates, uv::wall_time()), asker, request,
                        reply);

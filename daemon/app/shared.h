@@ -9,6 +9,7 @@
 #include "certs/credential_cache.h"
 #include "certs/settings.h"
 #include "daemon/app/loader_process.h"
+#include "daemon/app/sandbox.h"
 #include "daemon/app/score_keeper.h"
 #include "daemon/session/budget.h"
 #include "daemon/session/catch_all_table.h"
@@ -30,6 +31,7 @@ struct Shared {
   }
 
   session::Journal& journal;
+  FileFence fence;  ///< of this process, which nobody changes once there are workers
   std::shared_ptr<LoaderFiles> loader;
   /// Certificates, keys, lists of users: what the configuration names.
   std::shared_ptr<certs::FileSource> files = certs::make_local_file_source();
@@ -53,6 +55,11 @@ struct Shared {
   /// Whether chains lead to a trust anchor, for the score: nobody waits for it.
   uv::WorkPool trust_pool{{.name = "trust", .threads = 1, .queue_max = 1024, .nice = 10}};
   certs::CredentialCache credentials{certs::SourceSettings().cache};
+
+  /// See WorkPool::rest().
+  void rest_pools() {
+    for (uv::WorkPool* pool : {&web_pool, &spill_pool, &key_pool, &credential_pool, &trust_pool}) pool->rest();
+  }
 
   /// Before the workers' loops are destroyed: what the pools finish is posted there.
   void stop_pools() {

@@ -29,6 +29,8 @@ class StderrJournal : public session::Journal {
   /// Until set_address_key() was called, addresses that are to show as digests show as their domain.
   void configure(observe::Level level, observe::LineFormat format, observe::Addresses addresses);
   void set_address_key(const observe::AddressKey& key);
+  /// See WorkPool::rest().
+  void rest() { thread_.rest(); }
   void set_level(observe::Level level) { level_ = level; }
   observe::Level level() const { return level_; }
   /// The latest warnings and errors, the latest first; also those that the level keeps out of the log.

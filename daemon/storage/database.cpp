@@ -41,7 +41,8 @@ DatabaseResult<Database> Database::open(const std::string& path) {
   if (code != SQLITE_OK) return tl::unexpected(made.failure(code));
   sqlite3_extended_result_codes(handle, 1);
   // Locked by us alone, the log needs no shared memory.
-  const auto set = made.run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+  const auto set = made.run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                            " PRAGMA temp_store = MEMORY;");
   if (!set) return tl::unexpected(set.error());
   return made;
 }

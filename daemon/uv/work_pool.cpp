@@ -21,6 +21,7 @@ struct WorkPool::State {
   std::condition_variable changed;
   std::deque<std::function<void()>> waiting;
   bool stopping = false;
+  bool resting = false;
   std::vector<std::thread> threads;
 
   void run() {
@@ -29,21 +30,33 @@ struct WorkPool::State {
     if (options.nice != 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), options.nice);
     for (;;) {
       std::unique_lock lock(mutex);
-      changed.wait(lock, [this] { return stopping || !waiting.empty(); });
-      if (stopping) return;
+      changed.wait(lock, [this] { return stopping || resting || !waiting.empty(); });
+      if (stopping || waiting.empty()) return;
       const auto work = std::move(waiting.front());
       waiting.pop_front();
       lock.unlock();
       work();
     }
   }
+
+  /// With the mutex held.
+  void start() {
+    while (threads.size() < options.threads) threads.emplace_back([this] { run(); });
+  }
+
+  /// Ends the threads, which have been told why.
+  void join() {
+    changed.notify_all();
+    std::vector<std::thread> ending;
+    {
+      const std::lock_guard lock(mutex);
+      ending.swap(threads);
+    }
+    for (auto& thread : ending) thread.join();
+  }
 };
 
-WorkPool::WorkPool(Options options) : state_(std::make_unique<State>(std::move(options))) {
-  for (unsigned n = 0; n < state_->options.threads; ++n) {
-    state_->threads.emplace_back([state = state_.get()] { state->run(); });
-  }
-}
+WorkPool::WorkPool(Options options) : state_(std::make_unique<State>(std::move(options))) {}
 
 WorkPool::~WorkPool() { stop(); }
 
@@ -52,10 +65,18 @@ void WorkPool::stop() {
     const std::lock_guard lock(state_->mutex);
     state_->stopping = true;
   }
-  state_->changed.notify_all();
-  for (auto& thread : state_->threads) {
-    if (thread.joinable()) thread.join();
+  state_->join();
+}
+
+void WorkPool::rest() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->resting = true;
   }
+  state_->join();
+  const std::lock_guard lock(state_->mutex);
+  state_->resting = false;
+  if (!state_->waiting.empty()) state_->start();
 }
 
 bool WorkPool::submit(std::function<void()> work) {
@@ -63,6 +84,7 @@ bool WorkPool::submit(std::function<void()> work) {
     const std::lock_guard lock(state_->mutex);
     if (state_->stopping || state_->waiting.size() >= state_->options.queue_max) return false;
     state_->waiting.push_back(std::move(work));
+    if (!state_->resting) state_->start();
   }
   state_->changed.notify_one();
   return true;

@@ -18,8 +18,13 @@ class WorkPool {
     std::size_t queue_max = 1024;
     int nice = 0;                   ///< raised for work that must not compete with the loops
   };
+  /// Its threads are made when there is work for the first time.
   explicit WorkPool(Options options);
   ~WorkPool();
+
+  /// Finishes the work in hand and what waits, and ends the threads until there is work again: what a process can do to
+  /// its only thread holds for those that come later. Not from one of its threads.
+  void rest();
 
   /// Finishes the work in hand, drops what waits, joins; nothing is taken from then on. Not from one of its threads.
   void stop();

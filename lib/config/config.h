@@ -83,6 +83,7 @@ struct StartConfig {
   std::vector<AdminListener> admin;
   std::string user;                 ///< whom posternd becomes when root starts it; empty: it stays root
   std::string group;                ///< empty: the user's own
+  bool sandbox = true;              ///< files and system calls that are not needed are given up
 };
 
 enum class LogLevel { Error, Warning, Info, Debug };

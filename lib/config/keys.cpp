@@ -16,6 +16,7 @@ const std::vector<Key>& keys() {
       {"state_dir", "path", "\"/var/lib/postern\"", Restart, "lock file and state"},
       {"user", "string", "none", Restart, "whom posternd becomes when root starts it"},
       {"group", "string", "the user's own", Restart, "the group likewise"},
+      {"sandbox", "boolean", "true", Restart, "files and system calls that are not needed are given up"},
       {"control", "path", "\"/run/postern/control\"", Restart, "control socket; \"\": none"},
       {"postmaster", "mailbox", "none", Reload, "who gets mail to <postmaster>"},
       {"ledger_ttl", "duration", "\"5d\"", Reload, "how long it is remembered who has a message that comes again"},

@@ -176,6 +176,7 @@ void read_process(const Section& root, const Environment& environment, Config& c
   root.string("user", start.user);
   root.string("group", start.group);
   if (!start.group.empty() && start.user.empty()) root.warning("group", "means nothing without user");
+  root.boolean("sandbox", start.sandbox);
   if (root.holds_empty_string("control")) {
     start.control.clear();  // unlike other paths it may be empty: no control socket
   } else {

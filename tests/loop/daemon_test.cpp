@@ -70,7 +70,7 @@ class RunningDaemon {
   }
 
   void write_configuration(const std::string& hostname) {
-    write_file(folder / "posternd.toml", "hostname = \"" + hostname + "\"\nworkers = 2\nstate_dir = \"" + (folder / "state").string() +
+    write_file(folder / "posternd.toml", "hostname = \"" + hostname + "\"\nworkers = 2\nsandbox = false\nstate_dir = \"" + (folder / "state").string() +
                                              "\"\ncontrol = \"" + (folder / "control").string() +
                                              "\"\n[[listen]]\naddress = \"127.0.0.1:" + std::to_string(port) +
                                              "\"\ndefault_certificate = \"mx1.example.com\"\n[certificates]\ndirectories = [\"" +

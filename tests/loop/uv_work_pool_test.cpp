@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include "tests/loop/uv_support.h"
@@ -94,4 +95,21 @@ TEST_CASE("several threads work side by side") {
     b.set_value();
   }));
   CHECK(done.get_future().wait_for(30s) == std::future_status::ready);
+}
+
+TEST_CASE("a pool that rests has done its work, has no thread, and works again") {
+  WorkPool pool({.name = "resting", .threads = 2});
+  pool.rest();  // there is no thread yet
+  std::mutex mutex;
+  int done = 0;
+  const auto count = [&] {
+    const std::lock_guard lock(mutex);
+    ++done;
+  };
+  for (int i = 0; i < 100; ++i) REQUIRE(pool.submit(count));
+  pool.rest();
+  CHECK(done == 100);
+  std::promise<void> again;
+  REQUIRE(pool.submit([&] { again.set_value(); }));
+  CHECK(again.get_future().wait_for(30s) == std::future_status::ready);
 }

@@ -156,7 +156,7 @@ def test_what_cannot_be_used_is_named_and_keeps_nothing_else_away(posternd, auth
 
 
 def test_a_dry_run_changes_nothing(posternd, authority, folder):
-    server = posternd()
+    server = posternd(sandbox=False)  # which would keep the new folder away
     put(folder / "live", NAME, authority.issue(NAME))
     server.settings["certificates"]["directories"] = [folder / "live"]
     server.write()
