@@ -163,6 +163,30 @@ void write_shared(Exposition& out, const StatusSources& sources) {
             static_cast<double>(settings->connection_limits.connections));
 }
 
+/// Of all senders and domains together: their number is without bound, and `postern sni` knows them.
+void write_score(Exposition& out, const ScoreKeeper& keeper) {
+  const report::SinceStart& seen = keeper.since_start();
+  out.family("postern_score_handshakes_total", Counter,
+             "TLS handshakes of SMTP sessions, by what the client then made of the certificate.");
+  for (std::size_t i = 0; i < report::reception_count; ++i) {
+    const auto reception = static_cast<report::Reception>(i);
+    out.sample({{"reception", to_string(reception)}}, seen.of_reception(reception));
+  }
+  out.counter("postern_score_downgrades_total",
+              "Senders that came back in clear within five minutes after they had refused a handshake, or it failed.",
+              seen.of(report::OfSender::Downgraded));
+  out.family("postern_score_messages_total", Counter,
+             "Messages that were taken, for each of their domains, by what an MTA-STS sender would make of the connection.");
+  for (std::size_t i = 0; i < report::sts_count; ++i) {
+    const auto verdict = static_cast<report::Sts>(i);
+    const bool clear = verdict == report::Sts::Clear;
+    out.sample({{"sts", to_string(verdict)}}, clear ? seen.of(report::OfDomain::InClear) : seen.of_sts(verdict));
+  }
+  out.sample({{"sts", "no-sni"}}, seen.of(report::OfDomain::WithoutSni));
+  out.counter("postern_score_sessions_lost_total", "Sessions that the score lacks because it could not keep up.",
+              keeper.dropped());
+}
+
 }  // namespace
 
 std::string metrics_text(const StatusSources& sources, const Overview& overview, Duration expires_within, WallTime now) {
@@ -178,6 +202,7 @@ std::string metrics_text(const StatusSources& sources, const Overview& overview,
   write_certificates(out, facts, expires_within, now);
   write_configuration(out, facts);
   write_shared(out, sources);
+  write_score(out, *sources.shared.score);
   out.family("postern_loop_lag_seconds", Histogram, "How late the event loops of the workers came to a timer.");
   out.histogram({}, overview.counters.loop_lag);
   return out.text();

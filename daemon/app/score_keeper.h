@@ -32,8 +32,8 @@ class ScoreKeeper {
   void configure(const report::ScoreSettings& settings);
   /// As of now.
   const report::Score& score();
-  /// Counted since the start of this process, by report::OfSender: for metrics.
-  const report::Score::SinceStart& since_start() const { return score_.since_start(); }
+  /// Counted since the start of this process, for metrics.
+  const report::SinceStart& since_start() const { return score_.since_start(); }
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
   /// When the loop and the workers have ended: writes the score for the last time.

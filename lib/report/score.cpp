@@ -33,7 +33,17 @@ void count_handshake(const Handshake& handshake, SenderCounts& counts) {
   if (handshake.resumption == Handshake::Resumption::Resumed) ++counts[OfSender::Resumed];
 }
 
+OfDomain counted_as(const SessionFacts& facts, const Delivery& delivery) {
+  if (!facts.handshake) return OfDomain::InClear;
+  if (delivery.sni == Sni::None) return OfDomain::WithoutSni;
+  return static_cast<OfDomain>(delivery.verdict);
+}
+
 }  // namespace
+
+void SinceStart::add(const SenderCounts& seen) {
+  for (std::size_t i = 0; i < of_sender_count; ++i) of_senders[i] += seen.of[i];
+}
 
 std::uint64_t SenderCounts::refused() const {
   const auto first = of.begin() + static_cast<std::ptrdiff_t>(OfSender::FirstReception) + first_refusal;
@@ -106,7 +116,7 @@ void Score::add(const SessionFacts& facts) {
   if (facts.handshake) count_handshake(*facts.handshake, seen);
   counts.add(seen);
   totals_.at(facts.time).add(seen);
-  for (std::size_t i = 0; i < of_sender_count; ++i) since_start_[i] += seen.of[i];
+  since_start_.add(seen);
   add_deliveries(facts, sender);
   // These may look at what a sender did before.
   if (facts.handshake) {
@@ -139,17 +149,11 @@ void Score::note_handshake(const SessionFacts& facts, const Handshake& handshake
 
 void Score::add_deliveries(const SessionFacts& facts, const std::string& sender) {
   for (const Delivery& delivery : facts.deliveries) {
-    for (Domains* table : {&domains_, &pairs_}) {
-      const std::string& domain = delivery.domain.text();
-      DomainCounts& counts = table->touch(table == &domains_ ? domain : pair_key(domain, sender)).counts.at(facts.time);
-      if (!facts.handshake) {
-        counts[OfDomain::InClear] += delivery.messages;
-      } else if (delivery.sni == Sni::None) {
-        counts[OfDomain::WithoutSni] += delivery.messages;
-      } else {
-        counts.of_sts(delivery.verdict) += delivery.messages;
-      }
-    }
+    const OfDomain kind = counted_as(facts, delivery);
+    const std::string& domain = delivery.domain.text();
+    domains_.touch(domain).counts.at(facts.time)[kind] += delivery.messages;
+    pairs_.touch(pair_key(domain, sender)).counts.at(facts.time)[kind] += delivery.messages;
+    since_start_.of_domains[static_cast<std::size_t>(kind)] += delivery.messages;
   }
 }
 
@@ -181,7 +185,7 @@ void Score::note_clear(const SessionFacts& facts, const std::string& sender) {
 
 void Score::downgraded(const std::string& sender, const Recent& refused, const Recent& clear) {
   ++totals_.at(clear.time)[OfSender::Downgraded];
-  ++since_start_[static_cast<std::size_t>(OfSender::Downgraded)];
+  ++since_start_.of_senders[static_cast<std::size_t>(OfSender::Downgraded)];
   if (auto* row = senders_.find(sender)) ++row->counts.at(clear.time)[OfSender::Downgraded];
   auto* row = refusals_.find(refused.refusal);
   if (row == nullptr) return;

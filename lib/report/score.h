@@ -48,7 +48,7 @@ struct SenderCounts : Counts<OfSender, of_sender_count> {
 
 /// What is counted of messages that were taken: over those with SNI, by Sts; the others.
 enum class OfDomain : std::uint8_t {
-  FirstSts,  ///< with SNI
+  FirstSts,  ///< with SNI; the values of Sts, in their order
   WithoutSni = FirstSts + sts_count,
   InClear,
 };
@@ -73,6 +73,23 @@ struct RefusalCounts : Counts<Reception, reception_count + 1> {
   std::uint64_t refused() const;
 };
 
+/// Sums over all senders, and over all domains, that never go back.
+struct SinceStart {
+  std::array<std::uint64_t, of_sender_count> of_senders{};  ///< by OfSender
+  std::array<std::uint64_t, of_domain_count> of_domains{};  ///< by OfDomain
+
+  void add(const SenderCounts& seen);
+  std::uint64_t of(OfSender what) const { return of_senders[static_cast<std::size_t>(what)]; }
+  std::uint64_t of_sni(Sni sni) const {
+    return of_senders[static_cast<std::size_t>(OfSender::FirstSni) + static_cast<std::size_t>(sni)];
+  }
+  std::uint64_t of_reception(Reception reception) const {
+    return of_senders[static_cast<std::size_t>(OfSender::FirstReception) + static_cast<std::size_t>(reception)];
+  }
+  std::uint64_t of(OfDomain what) const { return of_domains[static_cast<std::size_t>(what)]; }
+  std::uint64_t of_sts(Sts sts) const { return of_domains[static_cast<std::size_t>(sts)]; }
+};
+
 class Score {
  public:
   explicit Score(const ScoreSettings& settings);
@@ -80,7 +97,6 @@ class Score {
   void configure(const ScoreSettings& settings);
   void add(const SessionFacts& facts);
   /// Counted since this object was made, whatever was forgotten: for metrics.
-  using SinceStart = std::array<std::uint64_t, of_sender_count>;
   const SinceStart& since_start() const { return since_start_; }
 
   /// Forgets what is too old. Call it now and then, and before anything is read.
@@ -129,7 +145,7 @@ class Score {
   std::unordered_map<std::string, Recent> recently_refused_;  // by sender
   std::unordered_map<std::string, Recent> recently_clear_;
   WallTime aged_at_{};
-  SinceStart since_start_{};
+  SinceStart since_start_;
 };
 
 /// What a refusal is counted under: the server name, if it is one of ours (see Handshake), else the local address, since the

@@ -17,6 +17,7 @@ struct TlsReportRow {
   std::string result;   ///< "ok", or the sender's result-type
   std::string mx;       ///< of a failure; empty: the report does not say
   std::uint64_t sessions = 0;
+  std::string sender_domain;  ///< registrable: of the contact's address, else the organization if it is a domain; or empty
 };
 
 class TlsReportTable {
@@ -33,8 +34,8 @@ class TlsReportTable {
   const std::string& end() const { return end_; }       ///< of the latest
 
  private:
-  /// Domain, sender, whether it was well, result, MX.
-  using Key = std::tuple<std::string, std::string, int, std::string, std::string>;
+  /// Domain, sender, its domain, whether it was well, result, MX.
+  using Key = std::tuple<std::string, std::string, std::string, int, std::string, std::string>;
   void add_row(Key key, std::uint64_t sessions);
 
   std::map<Key, std::uint64_t> rows_;

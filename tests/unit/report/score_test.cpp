@@ -105,7 +105,28 @@ TEST_CASE("a downgrade is seen whatever worker tells first, and counted once") {
   score.add(handshake("a.sender.example", nullptr, Reception::Failed, noon + 2s));
   score.add(with_mail(session("a.sender.example", noon + 3s), "example.com"));
   CHECK(of(score, "sender.example")[OfSender::Downgraded] == 2);
-  CHECK(score.since_start()[static_cast<std::size_t>(OfSender::Downgraded)] == 2);
+  CHECK(score.since_start().of(OfSender::Downgraded) == 2);
+}
+
+TEST_CASE("what metrics show is counted beside the windows, and is not forgotten") {
+  Score score({});
+  score.add(with_mail(session("a.sender.example", noon), "example.com"));
+  score.add(handshake("a.sender.example", "mx.example.com", Reception::Quit));
+  auto sure = with_mail(handshake("b.sender.example", "mx.example.com", Reception::Accepted), "example.com");
+  sure.deliveries.front().sni = Sni::Exact;
+  sure.deliveries.front().verdict = Sts::Expired;
+  score.add(sure);
+  sure.deliveries.front().sni = Sni::None;
+  score.add(sure);
+  score.age(noon + 10 * 24h);
+  const SinceStart& seen = score.since_start();
+  CHECK(seen.of(OfSender::Handshakes) == 3);
+  CHECK(seen.of_reception(Reception::Quit) == 1);
+  CHECK(seen.of_reception(Reception::Accepted) == 2);
+  CHECK(seen.of_sts(Sts::Expired) == 1);
+  CHECK(seen.of(OfDomain::WithoutSni) == 1);
+  CHECK(seen.of(OfDomain::InClear) == 1);
+  CHECK(seen.of_sts(Sts::Pass) == 0);
 }
 
 TEST_CASE("failures are kept with what was offered, the latest ones") {
