@@ -9,6 +9,7 @@ import json
 import pytest
 
 from harness.acme import Acme, Elsewhere
+from harness.admin import Metrics
 from harness.ca import Authority
 from harness.messages import message
 from harness.name_server import NameServer, Resolver
@@ -39,7 +40,7 @@ def served(posternd, store, authority):
             "dns": {"addresses": [SERVER], "reverse": True}, "timeouts": {"reverse_dns": "60s"},
             "certificates": {"roots": authority.root},
             "listen": [{"address": [f"{SERVER}:25"], **leaf}, {"address": [f"{SERVER}:443"], "protocol": "mta-sts", **leaf},
-                       *challenges],
+                       {"address": ["127.0.0.1:<admin>"], "protocol": "admin"}, *challenges],
             "domain": [{"name": domain, "mx": [f"{host}.{domain}" for host in mx], "backend": "store",
                         "mta_sts": {"mode": "enforce"}} for domain in domains],
             **tables}
@@ -120,6 +121,16 @@ def refusals(server, way, domain):
     return sum(one["refused"] for one in asked(server, "--domain", domain)["refusals"] if one["sender"] == f"{way}.test")
 
 
+def tls_report(sender, domain, taken, refused):
+    """As RFC 8460 section 4.4 has it; Postfix 3.7 makes none."""
+    return {"organization-name": "A Sender", "contact-info": f"tls@mail.{sender}", "report-id": "1",
+            "date-range": {"start-datetime": "2026-11-25T00:00:00Z", "end-datetime": "2026-11-25T23:59:59Z"},
+            "policies": [{"policy": {"policy-type": "sts", "policy-domain": domain},
+                          "summary": {"total-successful-session-count": taken, "total-failure-session-count": refused},
+                          "failure-details": [{"result-type": "certificate-not-trusted", "failed-session-count": refused,
+                                               "receiving-mx-hostname": f"mx.{domain}"}]}]}
+
+
 STRICT = {"follows MTA-STS": "delivers", "follows MTA-STS, sends no SNI": "does not deliver", "follows DANE": "delivers",
           "any other": "delivers"}
 REFUSED = {**STRICT, "follows MTA-STS": "does not deliver", "follows DANE": "does not deliver"}
@@ -181,6 +192,23 @@ def test_five_domains_on_one_address_and_what_strict_senders_make_of_a_wrong_cer
     for one in held:
         deferred = [line for line in sender.log().splitlines() if f"to=<{one}>" in line and "status=deferred" in line]
         assert refusals(server, *one.split("@")) == len(deferred) >= 1, sender.log()
+
+    metrics = Metrics(server.address("admin"))
+    assert metrics.value("postern_score_messages_total", sts="pass") == 14
+    assert metrics.value("postern_score_messages_total", sts="no-sni") == 5
+    quits, = (one["count"] for one in asked(server)["totals"]["refusals"] if one["kind"] == "QUIT after the handshake")
+    assert metrics.value("postern_score_handshakes_total", reception="QUIT after the handshake") == quits
+
+    # What such a sender would mail the next day stands beside what was seen of it today.
+    path = folder / "report.json"
+    path.write_text(json.dumps(tls_report("sts.test", "three.test", taken=2, refused=refusals(server, "sts", "three.test"))))
+    told = json.loads(server.tool("tlsrpt", "--score", "--control", server.settings["control"], "--json", path).stdout)
+    rows = {(row["sender"], row["result"]): (row["reported"], row["seen"]) for row in told["rows"]}
+    refused = refusals(server, "sts", "three.test")
+    assert rows[("sts.test", "ok")] == (2, 2)
+    assert rows[("sts.test", "certificate-not-trusted")] == (refused, 0)
+    assert rows[("sts.test", "QUIT after the handshake")] == (0, refused)  # Postfix does not tell us why it left
+    assert rows[("dane.test", "ok")] == (0, 2) and rows[("any.test", "no SNI")] == (0, 1)
 
 
 def test_from_no_certificate_to_a_first_message_in_enforce_without_a_restart(

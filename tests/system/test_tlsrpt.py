@@ -94,3 +94,31 @@ def test_files_that_are_meant_to_hurt_are_refused_in_words(tlsrpt, folder):
         assert f"{path}: {words}" in result.stderr and len(result.stderr) < 300
     assert tlsrpt("--maildir", folder).returncode == 1
     assert tlsrpt().returncode == 2
+
+
+def test_without_a_posternd_there_is_no_score(tlsrpt, folder):
+    path = folder / "report"
+    path.write_bytes(FORMS["json"])
+    alone = tlsrpt("--score", "--control", folder / "nobody", path)
+    assert alone.returncode == 1 and str(folder / "nobody") in alone.stderr and not alone.stdout
+    assert tlsrpt("--window", "7d", path).returncode == 2  # says nothing without --score
+    assert tlsrpt("--score", "--window", "1y", path).returncode == 2
+
+
+def test_reports_about_names_that_posternd_does_not_know(tlsrpt, posternd, folder):
+    server = posternd()
+    control = ("--score", "--control", server.settings["control"])
+    path = folder / "report"
+    path.write_text(json.dumps({**REPORT, "policies": [
+        {"policy": {"policy-domain": domain}, "summary": {"total-successful-session-count": 1}}
+        for domain in ("one.test", "no domain\x1b[2J", "")]}))
+    result = tlsrpt(*control, path)
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["one.test", "sender.test", "(Sender", "Inc.)", "ok", "1", "0"] in rows
+    path.write_text(json.dumps({**REPORT, "policies": [
+        {"policy": {"policy-domain": f"d{number}.test"}, "summary": {"total-successful-session-count": 1}}
+        for number in range(101)]}))
+    assert "101 domains" in tlsrpt(*control, path).stderr
+    assert tlsrpt(*control, "--domain", "d7.test", path).returncode == 0
