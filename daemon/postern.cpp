@@ -200,19 +200,20 @@ int run(int argc, char** argv) {
       ->type_name("DIR")
       ->allow_extra_args(false);
   tlsrpt->add_option("--domain", tlsrpt_arguments.domain, "Only what concerns this domain")->type_name("DOMAIN");
-  auto* beside = tlsrpt->add_flag("--score", "Put beside it what posternd saw of the same senders, see sni");
+  bool with_score = false;
+  auto* beside = tlsrpt->add_flag("--score", with_score, "Put beside it what posternd saw of the same senders, see sni");
   tlsrpt->add_option("--window", tlsrpt_arguments.window, "Of that score: how far back, 1h, 24h or 7d")
       ->check(CLI::IsMember({"1h", "24h", "7d"}))
       ->capture_default_str()
       ->needs(beside);
   add_control_options(tlsrpt);
-  tlsrpt->callback([&, beside] {
+  tlsrpt->callback([&] {
     if (tlsrpt_arguments.files.empty() && tlsrpt_arguments.maildirs.empty()) {
       tool::complain("tlsrpt: name a file, or a Maildir with --maildir");
       exit_code = tool::exit_usage;
       return;
     }
-    if (beside->count() > 0) tlsrpt_arguments.beside = tool::TlsrptArguments::Beside::Score;
+    if (with_score) tlsrpt_arguments.beside = tool::TlsrptArguments::Beside::Score;
     tlsrpt_arguments.control = control;
     tlsrpt_arguments.format = format();
     exit_code = tool::tlsrpt(tlsrpt_arguments);
