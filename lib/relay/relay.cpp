@@ -58,7 +58,6 @@ void Relay::handle_hello(const smtp::CommandOffered& event, Instant now) {
   if (link_ == LinkState::Open) return submit(event.line, asked, now);
   if (link_ != LinkState::None && options_.timing == Timing::Early) {
     hello_owed_ = true;  // behind a handshake it may come before the new connection stands
-    if (link_ == LinkState::Hello) session_->send(event.line, asked, now);
     return;
   }
   if (event.verb == Verb::Helo) {
@@ -263,8 +262,9 @@ void Relay::on(const Greeted& event, Instant now) {
     actions_.push_back(Greet{event.greeting});
   } else if (hello_) {
     const auto whom = hello_owed_ ? Asked::For::Client : Asked::For::ReplayedHello;
-    session_->send(hello_->line, {whom, hello_->number, hello_->verb, Asked::Limit::Command}, now);
+    return session_->send(hello_->line, {whom, hello_->number, hello_->verb, Asked::Limit::Command}, now);
   }
+  open_now(now);  // the client's own EHLO will go over it, and NOOP may come before
 }
 
 void Relay::on(const Replied& event, Instant now) {

@@ -13,8 +13,8 @@
 //
 // What the client says while the link comes to be waits, and leaves as one batch once it is open. A new link gets the
 // client's own EHLO, replayed. Late: the first MAIL opens the link when the listener or the SNI have decided on the backend, the first
-// RCPT when the recipient does; then MAIL, which was answered here, is replayed in front of it. Early: begin() opens
-// it, and the client's greeting is the backend's; Hello is then the client's own EHLO, and nothing is replayed.
+// RCPT when the recipient does; then MAIL, which was answered here, is replayed in front of it. Early: begin() asks for
+// it, and the client's greeting is the backend's; it is open with that, and nothing is replayed.
 //
 // Every command that the ServerSession has offered is answered once: by the backend, or by `fate_` when there is none.
 // `fate_` is what became of the transaction for good (the backend refused MAIL, or was lost in the middle): whatever

@@ -16,7 +16,13 @@ constexpr std::size_t orcpt_octets_max = 500;  // RFC 3461 section 4.2
 
 using Refusal = std::optional<NamedReply>;
 
-std::optional<Parameter> parse_parameter(std::string_view word) {
+/// What a value may hold.
+enum class Values {
+  Standard,  ///< esmtp-value: no "="
+  Foreign,   ///< of an extension that others know: Postfix's XVERP has one in it
+};
+
+std::optional<Parameter> parse_parameter(std::string_view word, Values values) {
   const auto equals = word.find('=');
   Parameter parameter{word.substr(0, equals), std::nullopt};
   const auto is_keyword_char = [](char c) { return is_alpha(c) || is_digit(c) || c == '-'; };
@@ -24,20 +30,21 @@ std::optional<Parameter> parse_parameter(std::string_view word) {
   if (!std::all_of(parameter.keyword.begin(), parameter.keyword.end(), is_keyword_char)) return std::nullopt;
   if (equals == std::string_view::npos) return parameter;
   parameter.value = word.substr(equals + 1);
-  const bool well_formed = !parameter.value->empty() && parameter.value->find('=') == std::string_view::npos;
-  return well_formed ? std::optional(parameter) : std::nullopt;
+  if (parameter.value->empty()) return std::nullopt;
+  if (values == Values::Standard && parameter.value->find('=') != std::string_view::npos) return std::nullopt;
+  return parameter;
 }
 
 /// Hands each parameter of `text` to `take`, which returns the reply that refuses it, if it does.
 template <class Take>
-Refusal for_each_parameter(std::string_view text, Take take) {
+Refusal for_each_parameter(std::string_view text, Take take, Values values = Values::Standard) {
   while (!text.empty()) {
     if (text.front() != ' ' && text.front() != '\t') return replies::bad_parameter_value;
     text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
     const auto word = text.substr(0, text.find_first_of(" \t"));
     text.remove_prefix(word.size());
     if (word.empty()) break;
-    const auto parameter = parse_parameter(word);
+    const auto parameter = parse_parameter(word, values);
     if (!parameter) return replies::bad_parameter_value;
     if (auto refusal = take(*parameter)) return refusal;
   }
@@ -208,7 +215,7 @@ Parsed<std::vector<Parameter>> split_parameters(std::string_view text) {
     all.push_back(parameter);
     return Refusal();
   };
-  if (auto refusal = for_each_parameter(text, take)) return tl::unexpected(*refusal);
+  if (auto refusal = for_each_parameter(text, take, Values::Foreign)) return tl::unexpected(*refusal);
   return all;
 }
 

@@ -168,3 +168,16 @@ def posternd(build, folder, authority, default_leaf):
             problems.append(problem)
             server.process.kill()
     assert not problems, problems[0]
+
+
+@pytest.fixture
+def passing(posternd):
+    """Starts a posternd that passes everything to `target`: passing(target, identity, **of the backend)."""
+    def make(target, identity, *, tables=None, **options):
+        server = posternd(ready=False, backend=[{"name": "mta", "deliver": "smtp-proxy", "to": [target],
+                                                 "identity": identity, **options}], **(tables or {}))
+        for listener in server.settings["listen"]:
+            listener["backend"] = "mta"
+        server.settings["domain"] = []
+        return server.start()
+    return make

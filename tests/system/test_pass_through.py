@@ -12,7 +12,7 @@ from harness.wait import eventually
 
 MESSAGES = message_set()
 SENDER = "sender@elsewhere.test"
-USERS = [f"user{number}" for number in range(40)]
+USERS = [f"user{number}" for number in range(60)]
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +35,6 @@ _NEXT = iter(USERS)
 @pytest.fixture
 def user():
     return next(_NEXT)
-
-
-@pytest.fixture
-def passing(posternd):
-    """Starts a posternd that passes everything to `target`."""
-    def make(target, identity, **options):
-        tables = options.pop("tables", {})
-        server = posternd(ready=False, backend=[{"name": "mta", "deliver": "smtp-proxy", "to": [target],
-                                                 "identity": identity, **options}], **tables)
-        for listener in server.settings["listen"]:
-            listener["backend"] = "mta"
-        server.settings["domain"] = []
-        return server.start()
-    return make
 
 
 def from_address(server, address):
@@ -87,7 +73,7 @@ def test_postfix_gets_mail_and_the_clients_address(postfix, passing, user, port,
 
 
 @pytest.mark.parametrize("connect", ["late", "early"])
-@pytest.mark.parametrize("port,identity", IDENTITIES[:3])
+@pytest.mark.parametrize("port,identity", IDENTITIES)
 def test_decisions_by_address_hold(postfix, passing, port, identity, connect):
     server = passing(postfix.target_of(port), identity, connect=connect)
     for address, expected in ((ENEMY, 554), ("127.0.0.9", 554), (FRIEND, 250)):
@@ -118,6 +104,10 @@ def test_a_stranger_remains_one(postfix, passing, port, identity, connect):
         claim(client, "RCPT")
         assert client.command("RCPT TO:<somebody@far-away.test>").code == 554
         client.command("RSET")
+        batch = [CLAIMS[0], f"MAIL FROM:<{SENDER}>", CLAIMS[1], "RCPT TO:<somebody@far-away.test>", CLAIMS[0], "DATA", "RSET"]
+        client.send("".join(line + "\r\n" for line in batch).encode())
+        replies = [reply.code for reply in client.replies(len(batch))]
+        assert replies == [502, 250, 502, 554, 502, 554, 250], replies
 
     with from_address(server, "127.0.0.9") as client:
         client.expect(220)
@@ -130,10 +120,6 @@ def test_a_stranger_remains_one(postfix, passing, port, identity, connect):
         client.hello()
         claim(client, "MAIL under TLS")
         is_a_stranger(client)
-        batch = [CLAIMS[0], f"MAIL FROM:<{SENDER}>", CLAIMS[1], "RCPT TO:<somebody@far-away.test>", CLAIMS[0], "DATA"]
-        client.send("".join(line + "\r\n" for line in batch).encode())
-        replies = [reply.code for reply in client.replies(len(batch))]
-        assert replies == [502, 250, 502, 554, 502, 554], replies
     assert FRIEND not in "".join(line for line in postfix.log.splitlines() if "smtpd" in line and "connect from" not in line
                                  and "far-away" in line)
 
@@ -231,6 +217,58 @@ def test_routes_by_recipient_and_by_server_name(postfix, posternd):
             assert client.message(message(f"by {backend}")).code == 250
         server.wait_for_record("recipient", status="taken", to=f"<{user}@example.test>", backend=backend)
         assert f"by {backend}".encode() in stored(postfix, user)
+
+
+def test_recipients_of_another_backend_come_again(postfix, exim, posternd):
+    """One message for users of two MTAs: the second has it in a transaction of its own."""
+    ours, theirs = next(_NEXT), next(_NEXT)
+    server = posternd(backend=[{"name": "one", "deliver": "smtp-proxy", "identity": "proxy-v2", "to": [postfix.target_of("proxy")]},
+                               {"name": "two", "deliver": "smtp-proxy", "identity": "proxy-v2", "profile": "exim",
+                                "to": [exim.target]}],
+                      domain=[{"name": "example.test", "backend": "one"}, {"name": "other.test", "backend": "two"}])
+    with server.greeted() as client:
+        client.envelope(SENDER, f"{ours}@example.test")
+        refused = client.command(f"RCPT TO:<{theirs}@other.test>")
+        assert refused.code == 451 and "4.5.3" in str(refused)
+        assert client.message(message("for two MTAs")).code == 250
+        client.expect(250, f"MAIL FROM:<{SENDER}>")
+        client.expect(550, f"RCPT TO:<{theirs}@other.test>")  # which the Exim does not have
+    assert b"for two MTAs" in stored(postfix, ours)
+    eventually(lambda: f"{theirs}@other.test" in exim.log, lambda: f"the second MTA was asked:\n{exim.log}")
+
+
+def test_each_listener_has_its_backend(postfix, exim, posternd):
+    """A session that comes in at the second port is the Exim's."""
+    mtas = [{"name": "one", "deliver": "smtp-proxy", "identity": "proxy-v2", "to": [postfix.target_of("proxy")]},
+            {"name": "two", "deliver": "smtp-proxy", "identity": "proxy-v1", "profile": "exim", "to": [exim.target]}]
+    server = posternd(ready=False, backend=mtas)
+    server.settings["domain"] = []
+    (first,) = server.settings["listen"]
+    server.settings["listen"] = [{**first, "backend": "one"}, {**first, "address": ["127.0.0.1:<second>"], "backend": "two"}]
+    server.start()
+    for port, mta in (("smtp", postfix), ("second", exim)):
+        user = next(_NEXT)
+        with server.greeted(port) as client:
+            client.envelope(SENDER, f"{user}@example.test")
+            assert client.message(message(f"by {port}")).code == 250
+        assert f"by {port}".encode() in stored(mta, user)
+
+
+@pytest.mark.parametrize("text", [b"x" * 70_000 + b"\r\n.\r\n", b"a line\r\n"], ids=["too large", "client gone"])
+def test_what_is_broken_off_has_no_end_behind_us(postfix, passing, user, text):
+    server = passing(postfix.target_of("proxy"), "proxy-v2", tables={"limits": {"message_size": "64 KiB"}})
+    before = postfix.log.count("lost connection after DATA")
+    with server.greeted() as client:
+        client.envelope(SENDER, f"{user}@example.test")
+        client.expect(354, "DATA")
+        client.send(b"Subject: broken off\r\n\r\n" + text)
+        if text.endswith(b".\r\n"):
+            client.expect(552)
+    eventually(lambda: postfix.log.count("lost connection after DATA") > before, lambda: f"it was cut off:\n{postfix.log}")
+    with server.greeted() as client:
+        client.envelope(SENDER, f"{user}@example.test")
+        assert client.message(message("whole")).code == 250
+    assert b"whole" in stored(postfix, user)
 
 
 def test_the_trace_field_tells_of_tls(postfix, passing, user):

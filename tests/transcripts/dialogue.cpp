@@ -49,7 +49,12 @@ class Reader {
     if (line.empty() || line.starts_with('#')) return {};
     const auto mark = line.substr(0, 2);
     const auto content = line.size() > 3 ? line.substr(3) : std::string_view();
-    if (mark == "C:" || mark == "C|") return add_input(content, mark == "C:" ? "\r\n" : "");
+    const std::string_view end = mark.ends_with(':') ? "\r\n" : "";
+    if (mark == "C:" || mark == "C|") return add_input(Step::Kind::Send, content, end);
+    if (mark == "B:" || mark == "B|") return add_input(Step::Kind::BackendSends, content, end);
+    if (mark == "R:" || mark == "R|") {
+      return add_text(content, [this, end](std::string text) { step().to_backend += std::move(text) + std::string(end); });
+    }
     if (mark == "S:") return add_text(content, [this](std::string text) { step().replies.push_back(std::move(text)); });
     if (mark == "M:") return add_text(content, [this](std::string text) { step().text += std::move(text) + "\r\n"; });
     if (mark == "E:") return step().events.emplace_back(content), Result<void>();
@@ -82,9 +87,9 @@ class Reader {
     return {};
   }
 
-  Result<void> add_input(std::string_view content, std::string_view end) {
-    const bool same_batch = step().kind == Step::Kind::Send && step().replies.empty() && step().events.empty();
-    if (!same_batch) new_step(Step::Kind::Send);
+  Result<void> add_input(Step::Kind kind, std::string_view content, std::string_view end) {
+    const bool goes_on = step().replies.empty() && step().events.empty() && step().to_backend.empty();
+    if (step().kind != kind || !goes_on) new_step(kind);
     return add_text(content, [this, end](std::string text) { step().bytes += std::move(text) + std::string(end); });
   }
 
@@ -110,6 +115,12 @@ class Reader {
       new_step(Step::Kind::EndOfInput);
     } else if (what == "shutdown") {
       new_step(Step::Kind::ShutDown);
+    } else if (what == "connected") {
+      new_step(Step::Kind::Connected);
+    } else if (what == "lost") {
+      new_step(Step::Kind::Lost);
+    } else if (content == "no target") {
+      new_step(Step::Kind::NoTarget);
     } else if (what == "wait" || what == "tls") {
       new_step(what == "wait" ? Step::Kind::Wait : Step::Kind::TlsStarted).bytes = rest;
     } else {
@@ -123,6 +134,11 @@ class Reader {
 };
 
 }  // namespace
+
+std::optional<std::string_view> Dialogue::option(std::string_view name) const {
+  const auto found = std::find_if(options.begin(), options.end(), [name](const auto& option) { return option.first == name; });
+  return found == options.end() ? std::nullopt : std::optional<std::string_view>(found->second);
+}
 
 Result<Dialogue> parse_dialogue(std::string_view text) {
   Reader reader;

@@ -16,12 +16,22 @@
 //                          `ended WHY`, `tls`, `closing WHY`
 //   M: TEXT                the application gets this line of text (and CRLF)
 //
-// In C, M and S, \r \n \t \\ and \xHH are what they are in C. A step is a C: batch or an X:; the S, E and M lines behind
-// it must be all that it brings about. Two kinds are compared only where they are written at all in a step: `E: mail` and
-// `E: rcpt`, and M.
+// With `option backend` the session is passed through to a backend, which the dialogue plays instead of an application:
+//
+//   X: connected           the connection to the backend that was asked for (`E: connect NAME`) stands
+//   X: lost                it is gone, or did not come to be
+//   X: no target           there is no further target to be tried
+//   B: TEXT, B| TEXT       the backend sends this, as C: and C|
+//   R: TEXT, R| TEXT       the backend receives this; `R: (no end)`: some text, without the end of a message in it
+//   E: EVENT               also `connect NAME`, and `disconnect` with the last words, if there are any
+//
+// In B, C, M, R and S, \r \n \t \\ and \xHH are what they are in C. A step is a C: or B: batch or an X:; the S, E, M and R
+// lines behind it must be all that it brings about. Two kinds are compared only where they are written at all in a step:
+// `E: mail` and `E: rcpt`, and M.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,22 +41,30 @@
 namespace postern::transcripts {
 
 struct Step {
-  enum class Kind { Greeting, Send, EndOfInput, Wait, ShutDown, TlsStarted };
+  enum class Kind { Greeting, Send, EndOfInput, Wait, ShutDown, TlsStarted, Connected, BackendSends, Lost, NoTarget };
   Kind kind = Kind::Greeting;
-  std::string bytes;     ///< of Send; the host name of TlsStarted; the duration of Wait
+  std::string bytes;     ///< of Send and BackendSends; the host name of TlsStarted; the duration of Wait
   std::size_t line = 0;  ///< in the file
   std::vector<std::string> replies;
   std::vector<std::string> events;
   std::string text;
+  std::string to_backend;
 };
+/// Step::to_backend where only the absence of an end is looked at.
+inline constexpr std::string_view text_without_end = "(no end)\r\n";
 
 struct Dialogue {
   /// dialect (smtp, lmtp), tls (none, offered, active), smuggling (reject, normalize), strict (yes), offer (an
   /// extension; once for each), segments (kept: each batch comes in one piece), and the limits by their names in ServerLimits.
+  /// Passed through: backend (late, early, recipient: who decides on it), route (DOMAIN=BACKEND; once for each), login
+  /// (passed), link (kept, over STARTTLS), pass (an extension; once for each), header (a line said in front).
   std::vector<std::pair<std::string, std::string>> options;
   std::map<std::string, std::string> answers;  ///< "rcpt <a@b.example>" -> "550 5.1.1 text"
   std::vector<std::string> outcomes;           ///< the answers to messages
   std::vector<Step> steps;
+
+  /// The value of the option, the first if there are several.
+  std::optional<std::string_view> option(std::string_view name) const;
 };
 
 Result<Dialogue> parse_dialogue(std::string_view text);

@@ -2,35 +2,21 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <fstream>
-#include <random>
 #include <sstream>
 
 #include "base/text.h"
 #include "smtp/replies.h"
 #include "smtp/server_session.h"
 #include "tests/support/catch.h"
+#include "tests/transcripts/playback.h"
+#include "tests/transcripts/relay_run.h"
 
 namespace postern::transcripts {
 
 namespace {
 
 using namespace smtp;
-
-void set_limit(ServerLimits& limits, std::string_view name, std::uint64_t value) {
-  if (name == "message_octets_max") limits.message_octets_max = value;
-  else if (name == "recipients_max") limits.recipients_max = value;
-  else if (name == "errors_max") limits.errors_max = value;
-  else if (name == "commands_max") limits.commands_max = value;
-  else if (name == "unknown_commands_max") limits.unknown_commands_max = value;
-  else if (name == "transactions_max") limits.transactions_max = value;
-  else if (name == "data_octets_per_second_min") limits.data_octets_per_second_min = value;
-  else if (name == "command_line_octets_max") limits.command_line_octets_max = value;
-  else if (name == "text_line_octets_max") limits.text_line_octets_max = value;
-  else if (name == "pipeline_depth") limits.pipeline_depth = value;
-  else FAIL("unknown option " << name);
-}
 
 void offer(Extensions& extensions, std::string_view name) {
   if (name == "smtputf8") extensions.smtputf8 = true;
@@ -58,11 +44,6 @@ ServerOptions options_of(const Dialogue& dialogue) {
     else set_limit(options.limits, name, parse_decimal(value).value_or(0));
   }
   return options;
-}
-
-bool keeps_segments(const Dialogue& dialogue) {
-  return std::any_of(dialogue.options.begin(), dialogue.options.end(),
-                     [](const auto& option) { return option.first == "segments"; });
 }
 
 Reply to_reply(std::string_view text) {
@@ -94,45 +75,21 @@ std::string describe(const RecipientParameters& parameters) {
   return made;
 }
 
-std::string_view describe(TransactionEnded::Why why) {
-  switch (why) {
-    case TransactionEnded::Why::Reset: return "reset";
-    case TransactionEnded::Why::Hello: return "hello";
-    case TransactionEnded::Why::MessageTooLarge: return "too large";
-    case TransactionEnded::Why::Smuggling: return "smuggling";
-    case TransactionEnded::Why::TooManyHops: return "too many hops";
-    case TransactionEnded::Why::Closing: return "closing";
-  }
-  return "";
-}
-
 /// The client and the application of one run.
-class Run {
+class SessionRun final : public Playback {
  public:
-  Run(const Dialogue& dialogue, Cut cut, Answering answering)
-      : dialogue_(dialogue),
-        cut_(keeps_segments(dialogue) ? Cut{} : cut),
-        answering_(answering),
-        random_(cut.seed),
-        session_(options_of(dialogue), now_) {}
-
-  std::string differences() {
-    for (const Step& step : dialogue_.steps) {
-      events_.clear();
-      text_.clear();
-      output_.clear();
-      play(step);
-      compare(step);
-      if (!difference_.empty()) break;
-    }
-    return difference_;
-  }
+  SessionRun(const Dialogue& dialogue, Cut cut, Answering answering)
+      : Playback(dialogue, cut), dialogue_(dialogue), answering_(answering), session_(options_of(dialogue), now_) {}
 
  private:
-  void play(const Step& step) {
+  void play(const Step& step) override {
     switch (step.kind) {
       case Step::Kind::Greeting: break;
-      case Step::Kind::Send: return send(step.bytes);
+      case Step::Kind::Send:
+        return in_pieces(step.bytes, [this](std::string_view piece) {
+          session_.receive(piece, now_);
+          work();
+        });
       case Step::Kind::EndOfInput: session_.end_of_input(); break;
       case Step::Kind::ShutDown: session_.shut_down(); break;
       case Step::Kind::TlsStarted: session_.tls_started(step.bytes, options_of(dialogue_).extensions, now_); break;
@@ -140,26 +97,13 @@ class Run {
         now_ += parse_duration(step.bytes).value();
         session_.expire(now_);
         break;
+      case Step::Kind::Connected:
+      case Step::Kind::BackendSends:
+      case Step::Kind::Lost:
+      case Step::Kind::NoTarget:
+        FAIL("line " << step.line << " needs `option backend`");
     }
     work();
-  }
-
-  void send(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const auto piece = bytes.substr(0, piece_size(bytes.size()));
-      session_.receive(piece, now_);
-      bytes.remove_prefix(piece.size());
-      work();
-    }
-  }
-
-  std::size_t piece_size(std::size_t left) {
-    switch (cut_.kind) {
-      case Cut::Kind::Whole: return left;
-      case Cut::Kind::EachByte: return 1;
-      case Cut::Kind::Random: break;
-    }
-    return std::uniform_int_distribution<std::size_t>(1, std::min<std::size_t>(left, 40))(random_);
   }
 
   /// What daemon/session does after every read.
@@ -225,76 +169,30 @@ class Run {
     events_.push_back(fmt::format("message {} {}", event.octets, session_.protocol_name()));
     ask(event.number, event.form == OutcomeForm::ForEachThenOverall ? "message and overall" : "message");
   }
-  void handle(const TransactionEnded& event) { events_.push_back(fmt::format("ended {}", describe(event.why))); }
+  void handle(const TransactionEnded& event) { note(event); }
   void handle(const TlsRequested&) { events_.push_back("tls"); }
   void handle(const CommandRefused& event) {
     if (event.verb == Verb::Rcpt) events_.push_back(fmt::format("refused {} {}", event.reply.code, event.line));
   }
-  // Of Authority::Backend, which nobody has here.
+  // Of Authority::Backend, which RelayRun has.
   void handle(const CommandOffered&) {}
   void handle(const ChunkComplete&) {}
   // Of trusted peers, which nobody is here.
   void handle(const IdentityOffered&) {}
-  void handle(const SessionClosing& event) { events_.push_back(fmt::format("closing {}", to_string(event.why))); }
-
-  void compare(const Step& step) {
-    compare_output(step);
-    auto events = events_;
-    const auto is_detail = [](const std::string& e) { return e.starts_with("mail ") || e.starts_with("rcpt ") || e.starts_with("refused "); };
-    if (std::none_of(step.events.begin(), step.events.end(), is_detail)) {
-      events.erase(std::remove_if(events.begin(), events.end(), is_detail), events.end());
-    }
-    if (events != step.events) {
-      differ(step, "events", fmt::format("{}", fmt::join(step.events, "\n")), fmt::format("{}", fmt::join(events, "\n")));
-    }
-    if (!step.text.empty() && step.text != text_) differ(step, "text", escaped(step.text, 999), escaped(text_, 999));
-  }
-
-  void compare_output(const Step& step) {
-    std::string_view rest = output_;
-    for (const auto& wanted : step.replies) {
-      if (wanted.starts_with('(') ? take_any_reply(rest, wanted.substr(1, 3)) : take_line(rest, wanted)) continue;
-      return differ(step, "output", wanted, rest);
-    }
-    if (!rest.empty()) differ(step, "output", "nothing more", rest);
-  }
-
-  static bool take_line(std::string_view& rest, std::string_view wanted) {
-    if (!rest.starts_with(wanted) || !rest.substr(wanted.size()).starts_with("\r\n")) return false;
-    rest.remove_prefix(wanted.size() + 2);
-    return true;
-  }
-
-  static bool take_any_reply(std::string_view& rest, std::string_view code) {
-    while (rest.starts_with(code)) {
-      const bool last = rest.substr(3, 1) == " ";
-      rest.remove_prefix(rest.find("\r\n") + 2);
-      if (last) return true;
-    }
-    return false;
-  }
-
-  void differ(const Step& step, std::string_view what, std::string_view wanted, std::string_view got) {
-    difference_ += fmt::format("step at line {}: {}\n  wanted: {}\n  got: {}\n", step.line, what, wanted, got);
-  }
+  void handle(const SessionClosing& event) { note(event); }
 
   const Dialogue& dialogue_;
-  Cut cut_;
   Answering answering_;
-  std::mt19937 random_;
   Instant now_{};
   ServerSession session_;
   std::vector<std::pair<EventNumber, std::string>> questions_;
-  std::vector<std::string> events_;
-  std::string text_;
-  std::string output_;
-  std::string difference_;
 };
 
 }  // namespace
 
 std::string differences(const Dialogue& dialogue, Cut cut, Answering answering) {
-  return Run(dialogue, cut, answering).differences();
+  if (dialogue.option("backend")) return relay_differences(dialogue, cut);
+  return SessionRun(dialogue, cut, answering).differences();
 }
 
 void run_file(const std::string& path) {

@@ -37,6 +37,14 @@ TEST_CASE("the runner sees what is missing, too much, or different") {
   CHECK_FALSE(run("S: 220 mx.example.net ESMTP\nC: EHLO x\nC: MAIL FROM:<>\nS: (250)\nS: (250)\nE: mail <a@b.c>\n").empty());
 }
 
+TEST_CASE("what a backend gets is looked at, too") {
+  const std::string opened = "option backend late\nS: (220)\nC: EHLO x\nS: (250)\nC: MAIL FROM:<>\nE: connect mta\nX: connected\n";
+  CHECK(run(opened + "B: 220 mta\nR: EHLO x\n").empty());
+  CHECK_FALSE(run(opened + "B: 220 mta\n").empty());
+  CHECK_FALSE(run(opened + "B: 220 mta\nR: EHLO y\n").empty());
+  CHECK_FALSE(run(opened + "B: 220 mta\nR: EHLO x\nR: MAIL FROM:<>\n").empty());
+}
+
 TEST_CASE("a dialogue that cannot be understood is an error with its line") {
   CHECK(parse_dialogue("S: 220\nwhat\n").error().text == "line 2: cannot understand \"what\"");
   CHECK(parse_dialogue("C: \\q\n").error().text == "line 1: bad escape in \"\\q\"");

@@ -21,6 +21,15 @@ void Dialogue::quit() {
   send("QUIT\r\n");
 }
 
+void Dialogue::on_connected() {
+  if (security_.context && security_.begin == Security::Begin::AtOnce) start_tls();
+}
+
+void Dialogue::start_tls() {
+  stream_ = tls::Stream::client(security_.context, security_.name);
+  receive_tls({});  // begins the handshake
+}
+
 void Dialogue::on_bytes(std::string_view bytes) {
   if (stream_) {
     receive_tls(bytes);
@@ -33,6 +42,7 @@ void Dialogue::receive_tls(std::string_view ciphertext) {
   stream_->receive(ciphertext);
   while (auto event = stream_->next()) {
     if (std::holds_alternative<tls::Established>(*event)) {
+      if (security_.begin == Security::Begin::AtOnce) continue;  // the greeting is to come
       stage_ = Stage::Ehlo;
       send("EHLO bench.test\r\n");
     } else if (const auto* text = std::get_if<tls::Plaintext>(&*event)) {
@@ -73,8 +83,7 @@ void Dialogue::replied(int code) {
       return callbacks_.on_ready(*this);
     case Stage::StartTls:
       stage_ = Stage::Handshake;
-      stream_ = tls::Stream::client(security_.context, security_.name);
-      return receive_tls({});  // begins the handshake
+      return start_tls();
     case Stage::Ready:
       return callbacks_.on_reply(*this, code);
     case Stage::Handshake:

@@ -15,8 +15,10 @@
 
 namespace postern::bench {
 
-/// With a context: STARTTLS, with `name` in SNI.
+/// With a context: TLS, with `name` in SNI.
 struct Security {
+  enum class Begin { StartTls, AtOnce };
+  Begin begin = Begin::StartTls;
   std::shared_ptr<const tls::ClientContext> context;
   std::optional<DnsName> name;
 };
@@ -43,6 +45,8 @@ class Dialogue final : uv::SocketHandler {
   void on_failure(const Error& error) override;
   void on_closed() override;
 
+  void on_connected() override;
+  void start_tls();
   void receive_tls(std::string_view ciphertext);
   void receive(std::string_view text);
   void replied(int code);

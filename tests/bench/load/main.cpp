@@ -20,13 +20,14 @@ constexpr const char* usage = R"(Usage: bench-load RUN [--KEY VALUE]...
   sessions   --to HOST:PORT --count N [--concurrency N] [--tls yes] [--names FILE]
   messages   --to HOST:PORT --count N --octets N --recipient ADDRESS [--recipients N] [--concurrency N] [--tls yes]
              [--names FILE]
+  visits     as messages, each in a session of its own
   noops      --to HOST:PORT --count N [--concurrency N] [--tls yes] [--names FILE]
   idle       --to HOST:PORT --count N [--tls yes] [--names FILE]
   packets    --to HOST:PORT --count N [--concurrency N]
   responder  --listen HOST:PORT
   sink       --listen HOST:PORT
 
-Hosts are IP addresses. --names is a file of host names for SNI, one a line.
+Hosts are IP addresses. --tls yes is STARTTLS, --tls at-once is TLS from the first octet on. --names is a file of host names for SNI, one a line.
 )";
 
 using Values = std::map<std::string, std::string, std::less<>>;
@@ -41,8 +42,11 @@ std::size_t number_of(const Values& values, std::string_view key, std::size_t ot
 }
 
 bench::Target target_of(const Values& values, const Endpoint& to) {
-  bench::Target target{to, nullptr, {}};
-  if (text_of(values, "tls") == "yes") target.tls = tls::ClientContext::make({}).value();
+  bench::Target target;
+  target.to = to;
+  const std::string tls = text_of(values, "tls");
+  if (tls == "yes" || tls == "at-once") target.tls = tls::ClientContext::make({}).value();
+  if (tls == "at-once") target.begin = bench::Security::Begin::AtOnce;
   std::ifstream names(text_of(values, "names"));
   for (std::string line; std::getline(names, line);) {
     if (const auto name = DnsName::parse(line)) target.names.push_back(*name);
@@ -62,10 +66,11 @@ int run(std::string_view what, const Values& values) {
   if (to && count > 0 && what == "noops") return bench::run_noops(target_of(values, *to), count, concurrency);
   if (to && count > 0 && what == "idle") return bench::run_idle(target_of(values, *to), count);
   if (to && count > 0 && what == "packets") return bench::run_packets(*to, count, concurrency);
-  if (to && count > 0 && what == "messages") {
-    return bench::run_messages(target_of(values, *to),
-                               {count, number_of(values, "octets", 4096), text_of(values, "recipient"),
-                                number_of(values, "recipients", 1), number_of(values, "concurrency", 1)});
+  if (to && count > 0 && (what == "messages" || what == "visits")) {
+    const bench::Messages messages{count, number_of(values, "octets", 4096), text_of(values, "recipient"),
+                                   number_of(values, "recipients", 1), number_of(values, "concurrency", 1)};
+    const auto target = target_of(values, *to);
+    return what == "visits" ? bench::run_visits(target, messages) : bench::run_messages(target, messages);
   }
   std::fputs(usage, stderr);
   return 2;

@@ -35,7 +35,7 @@ class Crowd {
   }
 
   void add() {
-    Security security{target_.tls, std::nullopt};
+    Security security{target_.begin, target_.tls, std::nullopt};
     if (!target_.names.empty()) security.name = target_.names[added_ % target_.names.size()];
     ++added_;
     const Instant begun = uv::monotonic_now();
@@ -202,6 +202,34 @@ int run_messages(const Target& target, const Messages& messages) {
     if (mine.is_last) dialogue.quit();
   };
   for (std::size_t n = 0; n < std::max<std::size_t>(messages.concurrency, 1); ++n) crowd.add();
+  loop.run();
+  return report(latencies, crowd.failures() + refused, uv::monotonic_now() - begin);
+}
+
+int run_visits(const Target& target, const Messages& messages) {
+  uv::Loop loop;
+  Crowd crowd(loop, target);
+  const std::string envelope = envelope_text(messages);
+  const std::string text = message_text(messages);
+  std::unordered_map<Dialogue*, std::size_t> replies;
+  std::vector<Duration> latencies;
+  std::size_t refused = 0;
+  crowd.callbacks.on_ready = [&](Dialogue& dialogue) {
+    replies[&dialogue] = 0;
+    dialogue.send(envelope);
+  };
+  crowd.callbacks.on_reply = [&](Dialogue& dialogue, int code) {
+    const std::size_t which = ++replies[&dialogue];
+    if (code >= 400) ++refused;
+    if (code >= 400 || which == messages.recipients + 3) return dialogue.quit();
+    if (which == messages.recipients + 2) dialogue.send(text);
+  };
+  crowd.on_gone = [&](Duration lasted) {
+    latencies.push_back(lasted);
+    if (crowd.added() < messages.count) crowd.add();
+  };
+  const Instant begin = uv::monotonic_now();
+  for (std::size_t n = 0; n < std::min(messages.count, std::max<std::size_t>(messages.concurrency, 1)); ++n) crowd.add();
   loop.run();
   return report(latencies, crowd.failures() + refused, uv::monotonic_now() - begin);
 }

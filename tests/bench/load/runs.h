@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 #include "base/dns_name.h"
+#include "tests/bench/load/dialogue.h"
 #include "tls/context.h"
 
 namespace postern::bench {
@@ -15,6 +16,7 @@ namespace postern::bench {
 struct Target {
   Endpoint to;
   std::shared_ptr<const tls::ClientContext> tls;  ///< null: in clear
+  Security::Begin begin = Security::Begin::StartTls;
   std::vector<DnsName> names;                     ///< SNI, in turn
 };
 
@@ -46,7 +48,10 @@ int run_packets(const Endpoint& to, std::size_t count, std::size_t concurrency);
 /// Answers run_packets() on bare epoll: what no server can do for less.
 int run_null_responder(const Endpoint& at);
 
-/// An LMTP server that takes every message and keeps none.
+/// `count` whole sessions with one message each, `concurrency` of them at a time. Reports how long one takes, too.
+int run_visits(const Target& target, const Messages& messages);
+
+/// An LMTP and SMTP server that takes every message and keeps none.
 int run_sink(const Endpoint& at);
 
 }  // namespace postern::bench

@@ -1,4 +1,5 @@
-// An LMTP server (RFC 2033) for measuring: it looks at the first letter of a command and at the end of a text.
+// An LMTP server (RFC 2033) for measuring, and an SMTP one for who says EHLO: it looks at the first letter of a command and
+// at the end of a text. A PROXY header in front is passed over.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -18,7 +19,7 @@ constexpr std::string_view end_of_text = "\r\n.\r\n";
 class SinkSession final : public uv::SocketHandler {
  public:
   SinkSession(uv::Loop& loop, int descriptor) : socket_(uv::Socket::adopt(loop, descriptor, *this)) {
-    socket_->send("220 sink.test LMTP\r\n");
+    socket_->send("220 sink.test ready\r\n");
     socket_->start_reading();
   }
 
@@ -43,6 +44,11 @@ class SinkSession final : public uv::SocketHandler {
 
   void answer(char verb) {
     switch (verb) {
+      case 'P':
+        return;
+      case 'E':
+        smtp_ = true;
+        [[fallthrough]];
       case 'L':
         replies_ += "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n";
         return;
@@ -78,6 +84,7 @@ class SinkSession final : public uv::SocketHandler {
       if (matched_ == end_of_text.size()) {
         in_text_ = false;
         matched_ = 0;
+        if (smtp_) recipients_ = 1;
         for (; recipients_ > 0; --recipients_) replies_ += "250 2.0.0 taken\r\n";
         return at;
       }
@@ -90,6 +97,7 @@ class SinkSession final : public uv::SocketHandler {
   std::size_t matched_ = 0;  // octets of end_of_text
   std::size_t recipients_ = 0;
   bool in_text_ = false;
+  bool smtp_ = false;
   std::unique_ptr<uv::Socket> socket_;
 };
 

@@ -17,6 +17,7 @@ class _Mta:
 
     more_settings = ""  # of a kind of its own, behind the others
     more_acls = ""      # of Exim
+    more_sections = ""  # of Exim's configuration
 
     def more_services(self):
         """Lines of Postfix's master.cf."""
@@ -91,8 +92,9 @@ tls_privatekey = {self.key}
 dsn_advertise_hosts = *
 chunking_advertise_hosts = *
 acl_smtp_rcpt = known
-{self.more_settings}begin acl
+{self.more_settings}{self.more_sections}begin acl
 {self.more_acls}known:
+  accept authenticated = *
   accept verify = recipient
   deny message = no such user
 begin routers

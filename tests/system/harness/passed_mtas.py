@@ -1,25 +1,32 @@
 """Postfix and Exim as MTAs behind a postern that passes sessions through. Who the client is decides what they take: they
-relay for 127.0.0.77 alone, and refuse 127.0.0.66."""
+relay for 127.0.0.77 and for those who have logged in, and refuse 127.0.0.66."""
 
+from .dovecot import Dovecot
 from .mtas import Exim, Postfix
 from .ports import free_port
 
 FRIEND, ENEMY = "127.0.0.77", "127.0.0.66"
+LOGIN, PASSWORD = "author@example.test", "unused"
 
 
 class PassedPostfix(Postfix):
     """Besides the plain smtpd (port) one for each identity: ports["proxy"], ports["xclient"], ports["postscreen"]."""
 
-    more_settings = f"""mynetworks = {FRIEND}
+    login_settings = ""
+    _networks = f"""mynetworks = {FRIEND}
 message_size_limit = 0
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
-smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
 postscreen_access_list = static:permit
 postscreen_greet_wait = 1s
 default_transport = smtp:[127.0.0.1]:1
-authorized_verp_clients =
+authorized_verp_clients = {FRIEND}
 """
+
+    @property
+    def more_settings(self):
+        return self._networks + self.login_settings
 
     def more_services(self):
         self.ports = {name: free_port() for name in ("proxy", "xclient", "postscreen")}
@@ -40,8 +47,30 @@ authorized_verp_clients =
         return f"127.0.0.1:{self.ports[identity]}"
 
 
+class LoginPostfix(PassedPostfix):
+    """Its clients may log in as LOGIN: a Dovecot knows the password."""
+
+    def _start(self):
+        self._dovecot = Dovecot(self.folder / "dovecot", [LOGIN], plugins="""auth_mechanisms = plain login
+service auth {
+  unix_listener auth-client {
+    mode = 0666
+  }
+}
+""")
+        self.login_settings = f"""smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {self.folder}/dovecot/run/auth-client
+"""
+        return super()._start()
+
+    def stop(self):
+        super().stop()
+        self._dovecot.stop()
+
+
 class PassedExim(Exim):
-    """It wants a PROXY header from everybody; so it can be asked whether it runs only by its log."""
+    """Its clients may log in as LOGIN. It wants a PROXY header from everybody; so it can be asked whether it runs only by its log."""
 
     unpacked = "exim4-heavy"
     more_settings = f"""hosts_proxy = 127.0.0.1
@@ -50,6 +79,20 @@ acl_smtp_helo = not_you
     more_acls = f"""not_you:
   deny hosts = {ENEMY}
   accept
+"""
+    more_sections = f"""begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${{if and{{{{eq{{$auth2}}{{{LOGIN}}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}
+  server_set_id = $auth2
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = <| Username: | Password:
+  server_condition = ${{if and{{{{eq{{$auth1}}{{{LOGIN}}}}}{{eq{{$auth2}}{{{PASSWORD}}}}}}}}}
+  server_set_id = $auth1
 """
 
     def _greets(self):

@@ -1,9 +1,9 @@
 #include "relay/relay.h"
 
-#include <map>
 #include <utility>
 
 #include "tests/support/catch.h"
+#include "tests/support/relayed_session.h"
 
 using namespace postern;
 using namespace postern::relay;
@@ -31,33 +31,16 @@ RelayOptions by_recipient() {
   return options;
 }
 
-/// A client's session and a Relay back to back, as the daemon holds them.
-class Pair {
+smtp::ServerOptions client_options() {
+  smtp::ServerOptions options;
+  options.hostname = "mx.example";
+  options.limits.message_octets_max = 200'000;
+  return options;
+}
+
+class Pair : public test::RelayedSession {
  public:
-  explicit Pair(RelayOptions options) : relay_(std::move(options)) {
-    relay_.begin();
-    if (!relay_.greets_client()) greet(std::nullopt);
-    work();
-  }
-
-  /// What the client is told when it has said this.
-  std::string client(std::string_view bytes) {
-    if (session_) session_->receive(bytes, now_);
-    return work();
-  }
-
-  /// What the client is told when the backend has said this.
-  std::string backend(std::string_view bytes) {
-    relay_.receive(bytes, now_);
-    return work();
-  }
-
-  std::string connected() {
-    ++connections;
-    linked = true;
-    relay_.connected({}, now_);
-    return work();
-  }
+  explicit Pair(RelayOptions options) : RelayedSession(std::move(options), client_options()) { start(); }
 
   /// Connects, greets, and answers the EHLO that is replayed.
   std::string opened() {
@@ -65,81 +48,6 @@ class Pair {
     told += backend("220 mta\r\n");
     return told += backend("250-mta\r\n250-PIPELINING\r\n250 CHUNKING\r\n");
   }
-
-  std::string lost() {
-    relay_.connection_lost("reset", now_);
-    return work();
-  }
-
-  std::string client_gone() {
-    session_->end_of_input();
-    return work();
-  }
-
-  /// What the backend was sent since the last look.
-  std::string sent() { return std::exchange(sent_, {}); }
-
-  Relay& relay() { return relay_; }
-
-  std::vector<Connect> connects;
-  std::vector<std::string> last_words;  // of links that were closed
-  int connections = 0;
-  bool linked = false;
-  std::map<std::string, Route> routes;
-
- private:
-  void greet(std::optional<smtp::Reply> greeting) {
-    smtp::ServerOptions options;
-    options.authority = smtp::Authority::Backend;
-    options.greeting = std::move(greeting);
-    options.hostname = "mx.example";
-    options.limits.message_octets_max = 200'000;
-    session_.emplace(options, now_);
-  }
-
-  std::string work() {
-    for (bool more = true; more;) {
-      more = false;
-      while (auto event = session_ ? session_->next() : std::nullopt) {
-        std::visit([this](const auto& e) { handle(e); }, *event);
-        more = true;
-      }
-      while (auto action = relay_.next()) {
-        std::visit([this](const auto& a) { handle(a); }, *action);
-        more = true;
-      }
-      sent_ += relay_.take_output();
-    }
-    return session_ ? session_->take_output() : std::string();
-  }
-
-  template <class Event>
-  void handle(const Event& event) {
-    if constexpr (requires { relay_.handle(event, now_); }) relay_.handle(event, now_);
-  }
-  void handle(const smtp::CommandOffered& event) {
-    Route unknown = tl::unexpected(smtp::Reply{550, "5.7.1", "not ours"});
-    const Route* route = &unknown;
-    if (event.to && routes.contains(event.to->mailbox.domain)) route = &routes.at(event.to->mailbox.domain);
-    relay_.handle(event, route, now_);
-  }
-  void handle(const smtp::SessionClosing&) { relay_.leave(); }
-  void handle(const Connect& action) { connects.push_back(action); }
-  void handle(const Disconnect& action) {
-    linked = false;
-    last_words.push_back(action.last_words);
-  }
-  void handle(const Answer& action) { session_->answer(action.number, action.reply, now_); }
-  void handle(const AnswerHello& action) {
-    session_->allow(action.passing);
-    session_->answer(action.number, action.reply, now_);
-  }
-  void handle(const Greet& action) { greet(action.greeting); }
-
-  Instant now_{};
-  Relay relay_;
-  std::optional<smtp::ServerSession> session_;
-  std::string sent_;
 };
 
 const std::string ehlo_answer = "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 CHUNKING\r\n";
@@ -213,8 +121,7 @@ TEST_CASE("early: a greeting that refuses is the client's") {
   CHECK(pair.backend("554 5.7.1 not you\r\n") == "554 5.7.1 not you\r\n");
   Pair down(early());
   down.lost();
-  down.relay().connect_failed("none left", {});
-  CHECK(down.client("").starts_with("421 4.3.2 "));
+  CHECK(down.no_target_left().starts_with("421 4.3.2 "));
 }
 
 TEST_CASE("a fault in the text cuts the backend off, without a dot and without QUIT") {
@@ -309,8 +216,7 @@ TEST_CASE("targets are tried in turn until one has greeted; a refusal for good i
   pair.backend("421 4.3.2 busy\r\n");
   REQUIRE(pair.connects.size() == 3);
   CHECK(pair.connects[2].attempt == 2);
-  pair.relay().connect_failed("none left", {});
-  CHECK(pair.client("") == "421 4.3.2 busy\r\n");
+  CHECK(pair.no_target_left() == "421 4.3.2 busy\r\n");
 
   Pair refused(late());
   refused.client("EHLO c\r\nMAIL FROM:<>\r\n");
