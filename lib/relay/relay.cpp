@@ -290,6 +290,11 @@ void Relay::on(const Replied& event, Instant now) {
 
 void Relay::on_client_reply(const Asked& asked, const smtp::Reply& reply) {
   if (asked.verb == Verb::Data && reply.intermediate()) {
+    if (fate_) {
+      // It has refused MAIL, and would take what comes next for a text.
+      answer(asked.number, smtp::replies::no_valid_recipients);
+      return cut(smtp::Reply(*fate_));
+    }
     text_ = Text::Announced;
     return answer(asked.number, reply);
   }
@@ -371,6 +376,7 @@ void Relay::answer_asked(const Asked& asked, const smtp::Reply& reply) {
   if (asked.whom != Asked::For::Client) return;
   const bool hello = asked.verb == Verb::Ehlo || asked.verb == Verb::Helo;
   if (hello) {
+    hello_owed_ = false;
     actions_.push_back(AnswerHello{asked.number, reply, {}});
   } else if (asked.verb == Verb::Rset || asked.verb == Verb::Noop) {
     answer_without_link(asked.number, asked.verb);  // which is true of them: nothing is left of the transaction

@@ -172,6 +172,7 @@ void ServerSession::State::note_backend_answer(Question asked, const Reply& repl
       if (reply.permanent()) error_points += points_of_refused_recipient;
       break;
     case Question::Body:
+      if (reply.intermediate() && transaction) transaction->opened = true;  // whatever it has said of MAIL
       note_body_answer(reply);
       if (!reply.intermediate()) phase = Phase::Ready;
       break;

@@ -2,8 +2,10 @@
 """posternd measured from outside, beside the budgets of DESIGN section 8.
 
     tests/bench/daemon_bench.py [--build DIR] [--only sessions,storm,reload,messages,recipients,dovecot,targets,memory,
-                                hostile,idle]
+                                hostile,idle,proxy]
                                 [--scale 0.2]
+
+`proxy`, beside HAProxy and nginx, needs the packages haproxy, nginx and libnginx-mod-mail, and runs only when it is asked for.
 
 Server CPU is utime + stime of the posternd process; the floors (BoringSSL's handshake in memory, and a null responder
 that exchanges the same packets) are measured in the same run, because machines are noisy. Everything happens on
@@ -26,11 +28,11 @@ import tempfile
 import threading
 import time
 
+from fronts import FrontRows
+from programs import Program, Table, free_port
+
 NAMES = 1000
 STORM_NAME = "rsa4096.bench.test"
-TICK = os.sysconf("SC_CLK_TCK")
-START_LIMIT_SECONDS = 60
-
 
 BACKEND = """
 [[backend]]
@@ -43,70 +45,6 @@ to      = {to}
 name    = "{name}.test"
 backend = "{name}"
 """
-
-
-class Program:
-    """A server that was started here, and what it has used so far."""
-
-    def __init__(self, command, log):
-        self.log_path = log
-        self._log = open(log, "wb")
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-
-    def cpu_seconds(self):
-        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
-        fields = stat.rpartition(")")[2].split()  # from the third field on: proc(5)
-        return (int(fields[11]) + int(fields[12])) / TICK
-
-    def resident_kib(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M).group(1))
-
-    def settles(self):
-        """Waits until it has nothing to do."""
-        used = -1.0
-        while used != self.cpu_seconds():
-            used = self.cpu_seconds()
-            time.sleep(0.3)
-
-    def said(self, pattern):
-        """Waits for a line."""
-        for _ in range(START_LIMIT_SECONDS * 20):
-            found = re.search(pattern, self.log_path.read_text(errors="replace"))
-            if found:
-                return found
-            self.check()
-            time.sleep(0.05)
-        sys.exit(f"{self.process.args[0]} did not say {pattern!r}")
-
-    def answers(self, port):
-        """Waits for a greeting."""
-        for _ in range(START_LIMIT_SECONDS * 20):
-            self.check()
-            try:
-                with socket.create_connection(("127.0.0.1", port), 1) as client:
-                    if client.recv(100).startswith(b"220"):
-                        return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        sys.exit(f"{self.process.args[0]} does not answer on port {port}")
-
-    def check(self):
-        if self.process.poll() is not None:
-            text = self.log_path.read_text(errors="replace")
-            sys.exit(f"{self.process.args[0]} ended with {self.process.returncode}:\n{text[-2000:]}")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(60)
-        self._log.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 class Hostile:
@@ -153,28 +91,6 @@ class Hostile:
         self.socket.close()
 
 
-class Table:
-    """Rows of text under the budgets."""
-
-    def __init__(self):
-        self.rows = [("what", "measured", "budget", "remarks")]
-
-    def add(self, what, measured, budget="", remarks=""):
-        self.rows.append((what, measured, budget, remarks))
-        print(f"  {what}: {measured}  {remarks}", flush=True)
-
-    def __str__(self):
-        widths = [max(len(row[n]) for row in self.rows) for n in range(3)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0])).rstrip() for row in self.rows]
-        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def names():
     return [f"mx{number}.bench.test" for number in range(NAMES)]
 
@@ -198,7 +114,7 @@ def mint(live):
     certificate(live / STORM_NAME, STORM_NAME, ["rsa:4096"])
 
 
-class Bench:
+class Bench(FrontRows):
     def __init__(self, build, folder, scale):
         self.build, self.folder, self.scale = build, folder, scale
         self.load = build / "tests/bench/load/bench-load"

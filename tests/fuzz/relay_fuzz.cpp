@@ -339,6 +339,16 @@ class Run final : test::RelayedSession {
     open_.insert(number);
   }
 
+  /// What the client has sent of a message before it is not part of the next one.
+  static bool begins_anew(const smtp::ServerEvent& event) {
+    const auto* command = std::get_if<smtp::CommandOffered>(&event);
+    if (command == nullptr) {
+      return std::holds_alternative<smtp::TransactionEnded>(event) || std::holds_alternative<smtp::BodyOffered>(event);
+    }
+    using smtp::Verb;
+    return command->verb == Verb::Mail || command->verb == Verb::Rset || command->verb == Verb::Ehlo || command->verb == Verb::Helo;
+  }
+
   void watch(const smtp::ServerEvent& event) override {
     std::visit(
         [this](const auto& e) {
@@ -346,8 +356,7 @@ class Run final : test::RelayedSession {
         },
         event);
     if (const auto* chunk = std::get_if<smtp::BodyChunk>(&event)) text_ += chunk->bytes;
-    const auto* command = std::get_if<smtp::CommandOffered>(&event);
-    if (std::holds_alternative<smtp::TransactionEnded>(event) || (command != nullptr && command->from)) text_.clear();
+    if (begins_anew(event)) text_.clear();
     if (std::holds_alternative<smtp::MessageComplete>(event)) messages_.push_back(std::exchange(text_, {}));
   }
 

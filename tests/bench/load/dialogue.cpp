@@ -47,6 +47,8 @@ void Dialogue::receive_tls(std::string_view ciphertext) {
       send("EHLO bench.test\r\n");
     } else if (const auto* text = std::get_if<tls::Plaintext>(&*event)) {
       receive(std::string(text->bytes));  // what it causes to be sent invalidates the view
+    } else if (std::holds_alternative<tls::PeerClosed>(*event)) {
+      return on_end();
     } else if (const auto* failed = std::get_if<tls::TlsFailed>(&*event)) {
       return broken("TLS: " + failed->reason);
     }
