@@ -84,7 +84,8 @@ int run(int argc, char** argv) {
   log->require_subcommand(1);
   add_control_options(log_level);
   std::string level;
-  log_level->add_option("LEVEL", level, "The level to set; without it the present one is printed");
+  log_level->add_option("LEVEL", level, "The level to set; without it the present one is printed")
+      ->type_name("error|warning|info|debug");
   log_level->callback([&] { exit_code = tool::log_level({.control = control, .format = format()}, level); });
   auto* log_hash = log->add_subcommand("hash", "Print what stands in the log for an address when log.addresses is \"hash\"");
   tool::LogHashArguments log_hash_arguments{.configuration = tool::default_configuration, .addresses = {}};
@@ -103,8 +104,8 @@ int run(int argc, char** argv) {
       ->type_name("NAME");
   certs->add_option("--match", certs_arguments.filter.text, "Only certificates with this text in a name or in the path")
       ->type_name("TEXT");
-  certs->add_option("--state", certs_arguments.filter.state, "Only served, shadowed, expired, not-yet-valid, incomplete or failed ones")
-      ->type_name("STATE");
+  certs->add_option("--state", certs_arguments.filter.state, "Only those in this state")
+      ->type_name("served|shadowed|expired|not-yet-valid|incomplete|failed");
   certs->add_option("--expires-within", certs_arguments.filter.expires_within_days, "Only those that end within so many days")
       ->type_name("DAYS");
   auto* versions = certs->add_flag("--versions", certs_arguments.versions, "List the versions of the map that are kept");

@@ -21,7 +21,7 @@ demo="openssl python3"
 tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
   dovecot-lmtpd dovecot-sieve swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2
   lego dehydrated pebble msmtp nmap sslscan python3-yaml python3-prometheus-client systemd bind9 bind9-utils bind9-dnsutils
-  postfix-mta-sts-resolver chromium-headless-shell
+  postfix-mta-sts-resolver chromium-headless-shell fish zsh
   libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0 libldap-2.5-0 libmariadb3 libperl5.36 libpq5
   libspf2-2 libical3 libxapian30"  # from libidn12 on for Exim and Cyrus
 package="debhelper fakeroot"
