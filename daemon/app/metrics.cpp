@@ -1,5 +1,15 @@
 #include "daemon/app/metrics.h"
 
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
 #include "daemon/app/process_facts.h"
 #include "observe/exposition.h"
 
@@ -80,28 +90,66 @@ void write_smtp(Exposition& out, const session::Counters& counters) {
   for (const auto& [status, count] : counters.http_requests) out.sample({{"status", std::to_string(status)}}, count);
 }
 
+/// A configuration may have thousands of backends, and each target has a dozen series.
+constexpr std::size_t targets_max = 100;
+constexpr const char* others = "other";
+
+/// The first by name; the others together. Not the busiest: a counter that moved between the two would go back.
+std::vector<control::BackendStatus> bounded(std::vector<control::BackendStatus> targets) {
+  std::sort(targets.begin(), targets.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.name, a.target) < std::tie(b.name, b.target);
+  });
+  if (targets.size() <= targets_max) return targets;
+  control::BackendStatus rest;
+  rest.name = rest.target = others;
+  for (std::size_t i = targets_max; i < targets.size(); ++i) {
+    rest.connections += targets[i].connections;
+    rest.idle += targets[i].idle;
+    rest.waiting += targets[i].waiting;
+    rest.failures += targets[i].failures;
+    rest.up = rest.up && targets[i].up;
+  }
+  targets.resize(targets_max);
+  targets.push_back(std::move(rest));
+  return targets;
+}
+
+using HandOffs = std::map<std::string, session::HandOffCounts, std::less<>>;
+
+/// Of the backends whose targets `shown` tells apart.
+HandOffs bounded(const HandOffs& of_backends, const std::vector<control::BackendStatus>& shown) {
+  if (shown.size() <= targets_max) return of_backends;
+  std::set<std::string_view> apart;
+  for (const control::BackendStatus& target : shown) apart.insert(target.name);
+  HandOffs made;
+  for (const auto& [backend, counts] : of_backends) made[apart.contains(backend) ? backend : others].add(counts);
+  return made;
+}
+
 void write_backends(Exposition& out, const Overview& overview) {
+  const auto targets = bounded(overview.backends);
+  const auto hand_offs = bounded(overview.counters.hand_offs, targets);
   out.family("postern_backend_up", Gauge, "Whether all workers use this target; 0: at least one has found it dead.");
-  for (const auto& one : overview.backends) out.sample({{"backend", one.name}, {"target", one.target}}, one.up ? 1 : 0);
+  for (const auto& one : targets) out.sample({{"backend", one.name}, {"target", one.target}}, one.up ? 1 : 0);
   out.family("postern_backend_connections", Gauge, "Connections to this target, by what they do.");
-  for (const auto& one : overview.backends) {
+  for (const auto& one : targets) {
     out.sample({{"backend", one.name}, {"target", one.target}, {"state", "idle"}}, one.idle);
     out.sample({{"backend", one.name}, {"target", one.target}, {"state", "busy"}}, one.connections - one.idle);
   }
   out.family("postern_backend_waiting", Gauge, "Transactions in line for a connection to this target.");
-  for (const auto& one : overview.backends) out.sample({{"backend", one.name}, {"target", one.target}}, one.waiting);
+  for (const auto& one : targets) out.sample({{"backend", one.name}, {"target", one.target}}, one.waiting);
   out.family("postern_backend_failures_total", Counter,
              "Times that this target could not be connected to, did not greet or did not answer.");
-  for (const auto& one : overview.backends) out.sample({{"backend", one.name}, {"target", one.target}}, one.failures);
+  for (const auto& one : targets) out.sample({{"backend", one.name}, {"target", one.target}}, one.failures);
   out.family("postern_backend_recipients_total", Counter, "Recipients of messages handed to this backend, by its answer.");
-  for (const auto& [backend, counts] : overview.counters.hand_offs) {
+  for (const auto& [backend, counts] : hand_offs) {
     out.sample({{"backend", backend}, {"outcome", "taken"}}, counts.taken);
     out.sample({{"backend", backend}, {"outcome", "deferred"}}, counts.deferred);
     out.sample({{"backend", backend}, {"outcome", "refused"}}, counts.refused);
   }
   out.family("postern_backend_delivery_duration_seconds", Histogram,
              "Time from the client's end of data to this backend's last answer.");
-  for (const auto& [backend, counts] : overview.counters.hand_offs) out.histogram({{"backend", backend}}, counts.duration);
+  for (const auto& [backend, counts] : hand_offs) out.histogram({{"backend", backend}}, counts.duration);
 }
 
 void write_certificates(Exposition& out, const GenerationFacts& facts, Duration expires_within, WallTime now) {

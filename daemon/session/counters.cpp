@@ -26,6 +26,13 @@ void Counters::count_message(int reply_code) {
   ++(reply_code < 300 ? messages_taken : reply_code < 500 ? messages_deferred : messages_refused);
 }
 
+void HandOffCounts::add(const HandOffCounts& other) {
+  taken += other.taken;
+  refused += other.refused;
+  deferred += other.deferred;
+  duration.add(other.duration);
+}
+
 void Counters::add(const Counters& other) {
   sessions_open += other.sessions_open;
   sessions_total += other.sessions_total;
@@ -46,13 +53,7 @@ void Counters::add(const Counters& other) {
   octets_received += other.octets_received;
   octets_sent += other.octets_sent;
   add_counts(recipients, other.recipients);
-  for (const auto& [backend, counts] : other.hand_offs) {
-    HandOffCounts& sum = hand_offs[backend];
-    sum.taken += counts.taken;
-    sum.refused += counts.refused;
-    sum.deferred += counts.deferred;
-    sum.duration.add(counts.duration);
-  }
+  for (const auto& [backend, counts] : other.hand_offs) hand_offs[backend].add(counts);
   add_counts(http_requests, other.http_requests);
   loop_lag.add(other.loop_lag);
 }

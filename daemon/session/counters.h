@@ -34,6 +34,9 @@ struct HandOffCounts {
   static constexpr std::array<double, 12> bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300};
   std::uint64_t taken = 0, refused = 0, deferred = 0;  ///< recipients
   observe::Histogram duration{bounds};                 ///< of a message, to its last answer
+
+  /// What another has counted.
+  void add(const HandOffCounts& other);
 };
 
 struct Counters {

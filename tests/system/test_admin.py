@@ -179,18 +179,23 @@ def test_what_a_browser_may_do_with_it(posternd, scripted, folder):
 
 
 def test_the_page_has_bounds(posternd, scripted):
-    """However much there is: of 60 targets and 60 domains some are shown, and how many there are."""
-    targets = [f"unix:/nonexistent/{number}" for number in range(60)]
+    """However much there is: of 120 targets and 60 domains some are shown, and how many there are."""
+    targets = [f"unix:/nonexistent/{number}" for number in range(120)]
     names = [f"d{number}.test" for number in range(60)]
     server = posternd(targets[0], listen=listeners(ADMIN),
                       backend=[{"name": "store", "deliver": "lmtp", "to": [scripted().target, *targets], "recipients": "trust"}],
                       domain=[{"name": name, "backend": "store", "mx": [f"mx.{name}"]} for name in names])
     page = json.loads(get(server.address("admin"), "/status.json")[1])
-    assert page["target_count"] == 61 and len(page["status"]["backends"]) == 50
+    assert page["target_count"] == 121 and len(page["status"]["backends"]) == 50
     assert page["domains"]["domain_count"] == 60 and len(page["domains"]["domains"]) == 20
     assert {row["enforce"] for row in page["domains"]["domains"]} == {"unknown"}
     assert server.control({"request": "page", "window": "1y"})["reply"] == "error"
     assert len(server.control({"request": "sni-domains", "limit": 60})["domains"]) == 60
+    # Metrics have the first hundred targets, and one for the others.
+    metrics = Metrics(server.address("admin"))
+    assert sum(sample.name == "postern_backend_up" for sample in metrics.samples) == 101
+    assert [sample.labels["target"] for sample in metrics.samples
+            if sample.name == "postern_backend_waiting" and sample.labels["backend"] == "other"] == ["other"]
 
 
 @pytest.mark.parametrize("admin, complaint", [
