@@ -209,15 +209,15 @@ def test_listeners_offer_what_every_backend_offers(posternd, scripted):
     backends = [{"name": "store", "deliver": "smtp", "to": [everything.target]},
                 {"name": "other", "deliver": "lmtp", "to": [little.target]}]
     extra = {"SMTPUTF8", "BINARYMIME", "DSN"}
-    alone = posternd(backend=backends[:1], smtp={"binarymime": True})
+    alone = posternd(workers=1, backend=backends[:1], smtp={"binarymime": True})
     eventually(lambda: offered_to_clients(alone) >= extra, "what the backend offers is offered")
-    usual = posternd(backend=backends[:1])
+    usual = posternd(workers=1, backend=backends[:1])
     eventually(lambda: offered_to_clients(usual) & extra == {"SMTPUTF8", "DSN"}, "all but BINARYMIME")
-    both = posternd(backend=backends, domain=[{"name": "example.test", "backend": "store"},
-                                              {"name": "other.test", "backend": "other"}])
+    both = posternd(workers=1, backend=backends, domain=[{"name": "example.test", "backend": "store"},
+                                                         {"name": "other.test", "backend": "other"}])
     eventually(lambda: "SMTPUTF8" in offered_to_clients(both), "what both offer is offered")
     assert offered_to_clients(both) & extra == {"SMTPUTF8"}
-    told = posternd(backend=backends[:1], smtp={"offer": ["dsn"]})
+    told = posternd(workers=1, backend=backends[:1], smtp={"offer": ["dsn"]})
     assert offered_to_clients(told) & {*extra, "CHUNKING", "LIMITS"} == {"DSN"}
 
 

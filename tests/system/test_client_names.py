@@ -83,8 +83,10 @@ def test_off_means_off(posternd, store, names):
 def strict(session_folder, authority):
     """A Postfix that takes mail from nobody who has no name."""
     class Strict(PassedPostfix):
-        more_settings = PassedPostfix.more_settings + (
-            "smtpd_client_restrictions = reject_unknown_client_hostname\nunknown_client_reject_code = 550\n")
+        @property
+        def more_settings(self):
+            return super().more_settings + (
+                "smtpd_client_restrictions = reject_unknown_client_hostname\nunknown_client_reject_code = 550\n")
 
     mta = Strict(session_folder / "strict-postfix", ["alice"], authority.issue("mta.example.test"))
     yield mta
