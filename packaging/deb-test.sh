@@ -7,10 +7,12 @@ set -eu
 deb=$(realpath "$1")
 work=$(mktemp -d /tmp/postern-deb-XXXXXX)
 root=$work/root
-daemon=
+daemon=   # the process of posternd
+waiting=  # the shell that waits for it
 
 cleanup() {
   [ -z "$daemon" ] || kill "$daemon" 2>/dev/null || true
+  [ -z "$waiting" ] || wait "$waiting" 2>/dev/null || true
   umount "$root/proc" 2>/dev/null || true
   rm -rf "$work"
 }
@@ -38,8 +40,23 @@ wait_for() {
   die "this did not come true: $*"
 }
 
+files() { (cd "$root" && find etc lib run usr var -xdev -not -path 'var/cache/*' | sort); }
+start() {
+  as_the_unit 2>"$work/log" &
+  waiting=$!
+  wait_for inside postern status
+  daemon=$(inside postern status --json | sed 's/.*"pid": *\([0-9]*\).*/\1/')
+}
+stop() {
+  kill "$daemon"
+  wait "$waiting" || die "posternd ended with $?: $(cat "$work/log")"
+  daemon=
+  waiting=
+  rmdir "$root/run/postern"  # as systemd does it; nothing may be left in it
+}
+
 say "lintian"
-lintian --allow-root --fail-on error --no-tag-display-limit "$deb"
+lintian --allow-root --fail-on error --tag-display-limit 0 "$deb"
 
 base=${POSTERN_DEB_ROOT:-$work/base}
 if [ ! -e "$base/etc/debian_version" ]; then
@@ -52,7 +69,7 @@ mount -t proc proc "$root/proc"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
-find "$root/etc" "$root/var/lib" "$root/usr/share" -xdev | sort >"$work/before"
+files >"$work/before"
 
 say "install"
 mkdir "$root/debs"
@@ -93,27 +110,20 @@ END
 sed -i "s/127.0.0.1:25\"/127.0.0.1:${POSTERN_TEST_PORT:-2525}\"/" "$root/etc/postern/posternd.toml"
 cp "$root/etc/postern/posternd.toml" "$work/posternd.toml"
 as_the_unit --check || die "posternd --check has a complaint"
-as_the_unit 2>"$work/log" &
-daemon=$!
-wait_for inside postern status
+start
 wait_for grep -q "is ready" "$work/log"
 
 say "upgrade"
 dpkg-deb -R "$root/debs/old.deb" "$work/newer"
 sed -i 's/^\(Version: .*\)$/\1+newer1/' "$work/newer/DEBIAN/control"
-dpkg-deb -b "$work/newer" "$root/debs/new.deb" >/dev/null
+dpkg-deb -Zgzip -z1 -b "$work/newer" "$root/debs/new.deb" >/dev/null
 inside apt-get install -y -qq /debs/new.deb >"$work/upgrade.log" 2>&1 || { cat "$work/upgrade.log"; die "it cannot be upgraded"; }
 inside dpkg-query -W -f '${Version}\n' postern | grep -q '+newer1$' || die "the old version is still there"
 cmp -s "$work/posternd.toml" "$root/etc/postern/posternd.toml" || die "the upgrade has changed the configuration"
 inside postern status >/dev/null || die "the upgrade ended what was running"
-kill "$daemon"
-wait "$daemon" || die "posternd ended with $?: $(cat "$work/log")"
-as_the_unit 2>"$work/log" &
-daemon=$!
-wait_for inside postern status
-kill "$daemon"
-wait "$daemon" || die "the newer posternd ended with $?: $(cat "$work/log")"
-daemon=
+stop
+start
+stop
 
 say "remove"
 inside apt-get remove -y -qq postern >"$work/remove.log" 2>&1 || { cat "$work/remove.log"; die "it cannot be removed"; }
@@ -125,8 +135,7 @@ say "purge"
 inside apt-get purge -y -qq postern >"$work/purge.log" 2>&1 || { cat "$work/purge.log"; die "it cannot be purged"; }
 [ ! -e "$root/var/lib/postern" ] || die "purge left /var/lib/postern"
 cmp -s "$work/posternd.toml" "$root/etc/postern/posternd.toml" || die "purge took a file that the administrator wrote"
-find "$root/etc" "$root/var/lib" "$root/usr/share" -xdev | sort | comm -13 "$work/before" - | grep postern |
-  grep -v -e '^.*/etc/postern\(/.*\)\?$' >"$work/left" || true
+files | comm -13 "$work/before" - | grep postern | grep -v '^etc/postern' >"$work/left" || true
 [ ! -s "$work/left" ] || die "purge left: $(cat "$work/left")"
 
 say "all is well"

@@ -214,6 +214,7 @@ class Daemon {
     const int descriptor = ::open(log_file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     if (descriptor < 0) return fail("log.file: {}: {}", log_file_, std::strerror(errno));
     if (run_as_ && is_root()) (void)::fchown(descriptor, run_as_->user, run_as_->group);
+    journal_.stay_with_standard_error();
     // In one step for all threads; a crash's last words go there too.
     ::dup3(descriptor, STDERR_FILENO, O_CLOEXEC);
     ::close(descriptor);
@@ -321,6 +322,7 @@ class Daemon {
 
   /// Also the sign of life: every loop has turned.
   void sample_rates() {
+    journal_.sum_up_repeats();
     if (shutting_down_) {  // the loops end one after the other, within the time limits that hold for it
       service_.tell("WATCHDOG=1");
       return rates_timer_.start_at(loop_.now() + Rates::sample_every);

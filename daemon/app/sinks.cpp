@@ -8,6 +8,7 @@
 #include <future>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/text.h"
 #include "daemon/uv/loop.h"
@@ -38,6 +39,12 @@ void write_all(std::string_view bytes) {
 }  // namespace
 
 StderrJournal::~StderrJournal() {
+  say(repeats_.finish(uv::monotonic_now()));
+  flush();
+}
+
+/// Blocks until all is written that was there before.
+void StderrJournal::flush() {
   std::promise<void> written;
   if (thread_.submit([this, &written] {
         write_waiting();
@@ -45,6 +52,11 @@ StderrJournal::~StderrJournal() {
       })) {
     written.get_future().wait();
   }
+}
+
+void StderrJournal::stay_with_standard_error() {
+  flush();
+  to_system_journal_ = false;
 }
 
 void StderrJournal::configure(observe::Level level, observe::LineFormat format, observe::Addresses addresses) {
@@ -61,7 +73,8 @@ void StderrJournal::set_address_key(const observe::AddressKey& key) {
 
 observe::LineStyle StderrJournal::style() const {
   const std::lock_guard lock(style_mutex_);
-  return {format_, observe::Framing::Line, observe::AddressVeil(addresses_, address_key_)};
+  const auto framing = to_system_journal_ ? observe::Framing::JournalEntry : observe::Framing::Line;
+  return {format_, framing, observe::AddressVeil(addresses_, address_key_)};
 }
 
 template <class What>
@@ -78,12 +91,32 @@ void StderrJournal::record(const observe::HttpRecord& record) { log(observe::Lev
 void StderrJournal::refused(const observe::RefusedCommand& refused) { log(observe::Level::Info, refused); }
 
 void StderrJournal::note(observe::Level level, std::string_view message) {
-  tell(observe::Note{level, std::string(message), {}});
+  tell(observe::Note{.level = level, .message = std::string(message)});
 }
 
 void StderrJournal::tell(const observe::Note& note) {
-  if (note.level <= observe::Level::Warning) remember(note);
-  log(note.level, note);
+  std::vector<observe::Note> written;
+  {
+    const std::lock_guard lock(repeats_mutex_);
+    written = repeats_.admit(note, uv::monotonic_now());
+  }
+  say(written);
+}
+
+void StderrJournal::sum_up_repeats() {
+  std::vector<observe::Note> sums;
+  {
+    const std::lock_guard lock(repeats_mutex_);
+    sums = repeats_.due(uv::monotonic_now());
+  }
+  say(sums);
+}
+
+void StderrJournal::say(const std::vector<observe::Note>& notes) {
+  for (const observe::Note& note : notes) {
+    if (note.level <= observe::Level::Warning) remember(note);
+    log(note.level, note);
+  }
 }
 
 void StderrJournal::remember(const observe::Note& note) {
@@ -123,10 +156,21 @@ void StderrJournal::write_waiting() {
       writing_ = !bytes.empty();
       if (!writing_) return;
     }
-    write_all(bytes);
+    write(bytes);
     if (lost == 0) continue;
     const auto sentence = fmt::format("{} log lines were lost: stderr is not read fast enough", lost);
-    write_all(observe::render(observe::Level::Warning, sentence, style(), uv::wall_time()) + "\n");
+    write(observe::render(observe::Level::Warning, sentence, style(), uv::wall_time()) + "\n");
+  }
+}
+
+void StderrJournal::write(std::string_view waiting) const {
+  if (!to_system_journal_) return write_all(waiting);
+  while (!waiting.empty()) {
+    const auto end = waiting.find("\n\n");
+    const auto entry = waiting.substr(0, end == std::string_view::npos ? end : end + 1);
+    // Standard error leads to the same place by another door: a line there is better than none.
+    if (!system_journal_->send(entry)) write_all(SystemJournal::as_line(entry));
+    waiting.remove_prefix(end == std::string_view::npos ? waiting.size() : end + 2);
   }
 }
 

@@ -1,4 +1,5 @@
-// Where log lines go: stderr, written by a thread of its own, so that a full pipe never stalls an event loop.
+// Where log lines go: stderr, or systemd's journal where that is what stderr leads to; written by a thread of its own, so
+// that a full pipe never stalls an event loop.
 //
 // Not spdlog: of its work only the queue and the thread would be left to do (lines are rendered by observe/log_line),
 // and a queue of lines means a write(2) for each, where this one writes all that waits at once.
@@ -7,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -14,9 +16,11 @@
 #include <vector>
 
 #include "control/protocol.h"
+#include "daemon/app/system_journal.h"
 #include "daemon/session/journal.h"
 #include "daemon/uv/work_pool.h"
 #include "observe/log_line.h"
+#include "observe/repeats.h"
 
 namespace postern::app {
 
@@ -29,12 +33,16 @@ class StderrJournal : public session::Journal {
   /// Until set_address_key() was called, addresses that are to show as digests show as their domain.
   void configure(observe::Level level, observe::LineFormat format, observe::Addresses addresses);
   void set_address_key(const observe::AddressKey& key);
+  /// Standard error leads somewhere else from here on, say into a file: no more entries for systemd's journal.
+  void stay_with_standard_error();
   /// See WorkPool::rest().
   void rest() { thread_.rest(); }
   void set_level(observe::Level level) { level_ = level; }
   observe::Level level() const { return level_; }
   /// The latest warnings and errors, the latest first; also those that the level keeps out of the log.
   std::vector<control::LoggedLine> troubles() const;
+  /// Says how often was said what need not be said each time (observe/repeats.h). For who comes by every few seconds.
+  void sum_up_repeats();
   /// Lines that were lost since the start, because stderr was not read fast enough.
   std::uint64_t lost_total() const { return lost_total_.load(std::memory_order_relaxed); }
 
@@ -52,7 +60,10 @@ class StderrJournal : public session::Journal {
   void log(observe::Level level, const What& what);
   void append(const std::string& line);
   void write_waiting();
+  void say(const std::vector<observe::Note>& notes);
   void remember(const observe::Note& note);
+  void write(std::string_view waiting) const;
+  void flush();
 
   std::atomic<observe::Level> level_{observe::Level::Info};
   std::atomic<std::uint64_t> lost_total_{0};
@@ -62,8 +73,14 @@ class StderrJournal : public session::Journal {
   observe::Addresses addresses_ = observe::Addresses::Full;
   std::optional<observe::AddressKey> address_key_;
 
+  std::mutex repeats_mutex_;
+  observe::Repeats repeats_;
+
+  const std::unique_ptr<const SystemJournal> system_journal_ = SystemJournal::of_standard_error();
+  std::atomic<bool> to_system_journal_{system_journal_ != nullptr};
+
   mutable std::mutex mutex_;
-  std::string waiting_;          // whole lines
+  std::string waiting_;          // whole lines, or entries with an empty line behind each
   bool writing_ = false;         // the thread has been asked to write and has not yet seen `waiting_` empty
   std::uint64_t lost_ = 0;       // lines that found no room, since this was last said
   std::deque<control::LoggedLine> troubles_;

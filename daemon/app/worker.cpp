@@ -73,7 +73,8 @@ Worker::Worker(Options options, Shared& shared, std::vector<uv::Bound> sockets)
     acceptors_.push_back(std::make_unique<uv::Acceptor>(
         loop_, std::move(socket), [this, listener](int descriptor) { accepted(descriptor, listener); },
         [this, listener](const Error& error) {
-          shared_.journal.note(observe::Level::Error, listener.text() + ": connections cannot be accepted: " + error.text);
+          const std::string topic = listener.text() + ": connections cannot be accepted";
+          shared_.journal.tell({.level = observe::Level::Error, .message = topic + ": " + error.text, .topic = topic});
         }));
   }
 }

@@ -217,7 +217,7 @@ void Backend::on_lost(TaskId id, const Loss& loss) {
   // Failures to connect are the target's own to report: once, not for each who waited for it.
   if (loss.was_ready) {
     target_of(running).transaction_broke(loss.failed.error);
-    warn(running, fmt::format("failed at {}: {}", to_string(loss.failed.stage), loss.failed.error.text));
+    warn(running, fmt::format("failed at {}", to_string(loss.failed.stage)), loss.failed.error.text);
   }
   if (std::exchange(running.stage, Stage::Seeking) == Stage::Late) return conclude_late(id);
   if (running.ending) return;
@@ -226,9 +226,13 @@ void Backend::on_lost(TaskId id, const Loss& loss) {
   seek(id, BackendTarget::Freshness::Any);
 }
 
-void Backend::warn(const Running& running, std::string_view trouble) const {
-  journal_.tell({observe::Level::Warning, fmt::format("backend {}: {}", target_name(running), trouble),
-                 running.task->addresses()});
+/// Each transaction has recipient lines that say the same: this one is for who looks after the backend.
+void Backend::warn(const Running& running, std::string_view trouble, std::string_view why) const {
+  const std::string topic = fmt::format("backend {}: {}", target_name(running), trouble);
+  journal_.tell({.level = observe::Level::Warning,
+                 .message = why.empty() ? topic : fmt::format("{}: {}", topic, why),
+                 .addresses = running.task->addresses(),
+                 .topic = topic});
 }
 
 void Backend::on_greeted() {

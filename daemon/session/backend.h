@@ -96,7 +96,7 @@ class Backend final : private BackendTarget::Borrower {
   void conclude(TaskId id);
   void conclude_late(TaskId id);
   std::string target_name(const Running& running) const;
-  void warn(const Running& running, std::string_view trouble) const;
+  void warn(const Running& running, std::string_view trouble, std::string_view why = {}) const;
   void erase(TaskId id);
   void take_lease_away(TaskId id);
   void read_on(TaskId id);

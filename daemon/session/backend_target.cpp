@@ -276,18 +276,24 @@ void BackendTarget::alive(delivery::ConnectionId id) {
 
 void BackendTarget::note_answer() {
   if (!health_.answered()) return;
-  environment_.journal.note(observe::Level::Info,
-                            fmt::format("backend {}: {} answers again", environment_.backend.name, name_));
+  environment_.journal.tell({.level = observe::Level::Info,
+                             .message = fmt::format("backend {}: {} answers again", environment_.backend.name, name_),
+                             .topic = health_topic(),
+                             .matter = "up"});
   look_later();
 }
 
 void BackendTarget::note_pause() {
-  environment_.journal.note(
-      observe::Level::Warning,
-      fmt::format("backend {}: {}: {}; not tried again for {}", environment_.backend.name, name_,
-                  health_.last_failure(), readable(health_.pause())));
+  environment_.journal.tell({.level = observe::Level::Warning,
+                             .message = fmt::format("backend {}: {}: {}; not tried again for {}", environment_.backend.name,
+                                                    name_, health_.last_failure(), readable(health_.pause())),
+                             .topic = health_topic(),
+                             .matter = "down"});
   look_later();
 }
+
+/// Every worker finds out by itself; the log says it once.
+std::string BackendTarget::health_topic() const { return fmt::format("health {} {}", environment_.backend.name, name_); }
 
 /// At the target, when nothing else shows how it is.
 void BackendTarget::look() {

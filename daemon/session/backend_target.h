@@ -137,6 +137,7 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
   void failed(delivery::ConnectionId id, smtp::SessionFailed failed);
   void note_answer();
   void note_pause();
+  std::string health_topic() const;
   void release(delivery::ConnectionId id, Instant idle_since);
   enum class Farewell { Quit, None };
   void retire(delivery::ConnectionId id, Farewell farewell);

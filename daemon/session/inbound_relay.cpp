@@ -134,8 +134,10 @@ void Inbound::handle(const relay::Trouble& action) {
   std::vector<std::string> addresses;
   if (transaction_) addresses = transaction_->addresses();
   for (const RelayedRecipient& open : relayed_recipients_) addresses.push_back(open.to.text());
-  services_.journal.tell({observe::Level::Warning, record_.id + ": backend " + action.backend + ": " + action.text,
-                          std::move(addresses)});
+  services_.journal.tell({.level = observe::Level::Warning,
+                          .message = record_.id + ": backend " + action.backend + ": " + action.text,
+                          .addresses = std::move(addresses),
+                          .topic = "backend " + action.backend + ": " + action.text});
 }
 
 }  // namespace postern::session

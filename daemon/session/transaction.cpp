@@ -245,7 +245,7 @@ void Transaction::settle(const smtp::Reply& reply, std::uint64_t octets) {
 }
 
 smtp::Reply Transaction::fail_locally(const Error& why) {
-  services_.journal.note(observe::Level::Error, facts_.transaction + ": " + why.text);
+  services_.journal.tell({.level = observe::Level::Error, .message = facts_.transaction + ": " + why.text, .topic = why.text});
   const smtp::Reply reply = smtp::replies::storage_full;
   refuse_message(reply);
   return reply;

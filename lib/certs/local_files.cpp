@@ -57,7 +57,7 @@ std::string closed_folder(const std::string& path) {
 
 std::string denied(const std::string& path) {
   struct stat info{};
-  const std::string self = user_name(geteuid());
+  const std::string self = user_name(geteuid()) + " (RIGHTS in posternd(8) says what helps)";
   if (stat(path.c_str(), &info) == 0) {
     return fmt::format("{}: permission denied: readable by {} only, and this process runs as {}", path,
                        who_may(info, S_IRUSR, S_IRGRP), self);

@@ -82,7 +82,11 @@ struct RefusedCommand {
 struct Note {
   Level level = Level::Info;
   std::string message;                 ///< prose; what it quotes from the wire is escaped (base/text.h)
-  std::vector<std::string> addresses;  ///< paths whose local parts the message may name without their domain
+  std::vector<std::string> addresses{};  ///< paths whose local parts the message may name without their domain
+  /// What it is about, if it may come often: then only its first is written at once (repeats.h). Never for what belongs
+  /// to one session or message alone.
+  std::string topic{};
+  std::string matter{};  ///< what it says of the topic: another one is news
 };
 
 /// A backend has answered for all the recipients of a message that it was to take.

@@ -249,8 +249,7 @@ std::string render(const HttpRecord& record, const LineStyle& style, WallTime ti
 std::string render(const RefusedCommand& refused, const LineStyle& style, WallTime time) {
   const AddressVeil& veil = style.addresses;
   const Note note{.message = fmt::format("{}: {}: refused: {}: {} {}", refused.session, refused.peer.text(),
-                                         shown_command(refused, veil), refused.code, refused.reply),
-                  .addresses = {}};
+                                         shown_command(refused, veil), refused.code, refused.reply)};
   return render(note, LineStyle(style.format, style.framing), time);  // hidden above: a digest is not hashed again
 }
 
@@ -271,7 +270,7 @@ std::string render(const Note& note, const LineStyle& style, WallTime time) {
 }
 
 std::string render(Level level, std::string_view message, const LineStyle& style, WallTime time) {
-  return render(Note{.level = level, .message = std::string(message), .addresses = {}}, style, time);
+  return render(Note{.level = level, .message = std::string(message)}, style, time);
 }
 
 }  // namespace postern::observe

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.processes import program, run
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packaging/**/*.md")]
 
@@ -20,7 +22,8 @@ def session_ends():
     session = (ROOT / "lib/smtp/server_session.cpp").read_text()
     yield from re.findall(r'case SessionClosing::Why::\w+: return "([^"]+)"', session)
     for source in ROOT.glob("daemon/session/inbound*.cpp"):
-        yield from re.findall(r'close_now\("([^":]+)', source.read_text())
+        for outcome in re.findall(r"close_(?:now|politely)\(([^;]*)\);", source.read_text()):
+            yield from re.findall(r'(?:^|[?:] )"([^":]+)[^"]*"', outcome)
 
 
 def test_every_end_of_a_session_is_explained():
@@ -36,3 +39,44 @@ def test_every_rfc_of_the_dialogues_is_in_the_table():
     folders = [path.name for path in (ROOT / "tests/transcripts/dialogues").glob("rfc*")]
     assert len(folders) > 8
     assert [name for name in folders if not re.search(rf"\b{name[3:]}\b", page)] == []
+
+
+def synopses(page):
+    """Of each form of a command in a manual page's synopsis: its words behind the program's name, and its options."""
+    text = (ROOT / "man" / page).read_text()
+    text = text[text.index(".Sh SYNOPSIS"):text.index(".Sh DESCRIPTION")]
+    for form in text.split(".Nm")[1:]:
+        words = re.findall(r"^\.Cm (.*)$", form, re.M)
+        for command in words[0].split(" | ") if words else [""]:
+            yield command, {option.lstrip("-") for option in re.findall(r"\bFl (\S+)", form)}
+
+
+def options_of(path, *words):
+    """What --help says: the options, and the sub-commands."""
+    text = run([path, *words, "--help"]).stdout
+    text, _, commands = text.partition("Subcommands:")
+    options = set()
+    for line in re.findall(r"^ +(-\S.*)$", text, re.M):
+        names = re.split(r"[ ,]+", line)
+        longest = [name for name in names if name.startswith("--")] or names
+        shown = names[0].lstrip("-") if names[0] in ("-c",) else longest[0].lstrip("-")
+        options.add(shown)
+    return options - {"help", "version", "h"}, re.findall(r"^  (\w+) ", commands, re.M)
+
+
+@pytest.mark.parametrize("name, page", [("posternd", "posternd.8"), ("postern", "postern.1")])
+def test_every_option_is_in_the_manual_page_and_every_one_there_exists(build, name, page):
+    path = program(build, name)
+    documented = {}
+    for command, options in synopses(page):
+        documented.setdefault(command, set()).update(options)
+    found, waiting = {}, [()]
+    while waiting:
+        words = waiting.pop()
+        options, commands = options_of(path, *words)
+        waiting += [(*words, command) for command in commands]
+        if not commands:
+            found[" ".join(words)] = options
+    documented = {command: options - {"help", "version"} for command, options in documented.items()}
+    assert {key: sorted(value) for key, value in documented.items() if key or name == "posternd"} == {
+        key: sorted(value) for key, value in found.items()}

@@ -1,6 +1,7 @@
 """posternd under a service manager: what it is told, sockets that are there before it, and the unit itself."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -243,3 +244,77 @@ def test_the_log_file_is_opened_anew(posternd, scripted, folder):
     server.process.signal(signal.SIGUSR1)  # cannot be opened: the log goes on, where it went
     with server.greeted() as client:
         assert client.command("QUIT").code == 221
+
+
+# In a mount namespace with a /run of its own: starts systemd's journal daemon, sends standard error there as systemd
+# would, and becomes what follows.
+JOURNALED = """
+import ctypes, os, pathlib, socket, subprocess, sys, time
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+for made in ("/run/systemd/journal", "/run/log/journal"):
+    os.makedirs(made)
+def end_with_us():
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+subprocess.Popen(["/lib/systemd/systemd-journald"], preexec_fn=end_with_us)
+for _ in range(600):
+    try:
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect("/run/systemd/journal/stdout")
+        break
+    except OSError:
+        time.sleep(0.1)
+stream.sendall(b"posternd\\n\\n6\\n1\\n0\\n0\\n0\\n")
+os.dup2(stream.fileno(), 2)
+state = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{state.st_dev}:{state.st_ino}"
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def _journal(server, *matches):
+    """The entries of that daemon, as dictionaries."""
+    inside = ["nsenter", "-t", str(server.status()["pid"]), "-m"]
+    subprocess.run([*inside, "journalctl", "--sync"], check=True, timeout=LIMIT)
+    found = subprocess.run([*inside, "journalctl", "-D", "/run/log/journal", "-o", "json", "--no-pager", *matches],
+                           capture_output=True, check=True, timeout=LIMIT)
+    return [json.loads(line) for line in found.stdout.splitlines()]
+
+
+def test_fields_in_systemds_journal(posternd, scripted):
+    """With the real systemd-journald, and journalctl asking it."""
+    server = posternd(scripted().target, log={"format": "text"},
+                      prefix=["unshare", "--mount", sys.executable, "-c", JOURNALED])
+    with server.greeted() as client:
+        client.envelope(SENDER, "alice@example.test")
+        assert client.message(message("journaled")).code == 250
+        client.expect(503, "RCPT TO:<x\u00e9 POSTERN_STATUS=taken@stranger.test>")
+    (entry,) = eventually(lambda: _journal(server, "POSTERN_TO=<alice@example.test>"), "the entry of the recipient")
+    assert entry["POSTERN_EVENT"] == "recipient" and entry["POSTERN_STATUS"] == "taken", entry
+    assert entry["POSTERN_FROM"] == f"<{SENDER}>" and entry["POSTERN_CODE"] == "250", entry
+    assert entry["SYSLOG_IDENTIFIER"] == "posternd" and entry["PRIORITY"] == "6", entry
+    assert entry["MESSAGE"].startswith("recipient id="), entry
+    assert entry["_TRANSPORT"] == "journal" and int(entry["_PID"]) == server.status()["pid"], entry
+    (forged,) = eventually(lambda: _journal(server, "POSTERN_CODE=503"), "the entry of what was refused")
+    assert forged["POSTERN_TO"] == r"<x\xc3\xa9 POSTERN_STATUS=taken@stranger.test>", forged
+    assert forged["POSTERN_STATUS"] == "refused", forged
+    warnings = _journal(server, "PRIORITY=4", "SYSLOG_IDENTIFIER=posternd")
+    assert all("warning" not in warning["MESSAGE"] and warning["_TRANSPORT"] == "journal" for warning in warnings)
+    # Without its socket there is still the stream.
+    subprocess.run(["nsenter", "-t", str(server.status()["pid"]), "-m", "rm", "/run/systemd/journal/socket"], check=True)
+    server.process.signal(signal.SIGUSR1)
+    taken = eventually(lambda: [line for line in _journal(server, "_TRANSPORT=stdout") if "SIGUSR1" in line["MESSAGE"]],
+                       "the line that says that there is no log file")
+    assert taken[0]["SYSLOG_IDENTIFIER"] == "posternd" and taken[0]["PRIORITY"] == "6", taken
+
+
+def test_a_warning_that_repeats_is_counted(posternd):
+    """Two workers find a dead backend, again and again: one line at once, and one that sums up."""
+    server = posternd("unix:/nonexistent/lmtp")
+    for _ in range(3):
+        with server.greeted() as client:
+            client.envelope(SENDER, "alice@example.test")
+            assert client.message(message("nowhere")).code == 451
+    server.stop()
+    told = [line["message"] for line in server.log() if "not tried again for" in line.get("message", "")]
+    assert len(told) == 2 and "repeated" not in told[0] and re.search(r"\(repeated (once|\d+ times) in", told[1]), told
+    assert len(server.records("recipient", code=451)) == 3 and len(server.records("session")) == 3
