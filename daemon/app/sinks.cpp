@@ -55,6 +55,7 @@ void StderrJournal::flush() {
 }
 
 void StderrJournal::stay_with_standard_error() {
+  if (!to_system_journal_) return;
   flush();
   to_system_journal_ = false;
 }
