@@ -18,7 +18,7 @@
 
 namespace postern::uv::test {
 
-constexpr int type_a = 1, type_cname = 5, type_ptr = 12, type_aaaa = 28;
+constexpr int type_a = 1, type_cname = 5, type_ptr = 12, type_aaaa = 28, type_tlsa = 52;
 
 struct Record {
   int type;
@@ -80,6 +80,7 @@ class DnsServer {
     return Answer{3, {}};
   };
   int queries = 0;
+  std::string last_query;  ///< the packet
 
  private:
   void serve() {
@@ -90,6 +91,7 @@ class DnsServer {
     if (length < 17) return;
     ++queries;
     const std::string_view query(packet, static_cast<std::size_t>(length));
+    last_query = query;
     std::size_t at = 12;
     std::string name;
     while (query[at] != 0) {

@@ -33,6 +33,14 @@ struct Fixture {
   }
 };
 
+Result<std::string> ask(Fixture& f, const std::string& name, std::uint16_t type) {
+  std::optional<Result<std::string>> result;
+  f.resolver->query(name, type, [&](Result<std::string> got) { result = std::move(got); });
+  CHECK_FALSE(result);
+  if (!turn_until(f.loop, [&] { return result.has_value(); })) return fail("hung");
+  return *result;
+}
+
 std::vector<IpAddress> sorted(std::vector<IpAddress> addresses) {
   std::sort(addresses.begin(), addresses.end());
   return addresses;
@@ -230,4 +238,52 @@ TEST_CASE("whether a name has an address") {
   CHECK(confirm("mx.example", "2001:db8::1") == tl::unexpected(Resolver::NoName::None));
   CHECK(confirm("nothing.example", "192.0.2.1") == tl::unexpected(Resolver::NoName::None));
   CHECK(confirm("broken.example", "192.0.2.1") == tl::unexpected(Resolver::NoName::NotNow));
+}
+
+TEST_CASE("any question is answered by the message as it is, and asked with EDNS and for validated data", "[query]") {
+  Fixture f;
+  const std::string tlsa = "\x03\x01\x01" + std::string(32, 'h');
+  f.server.zone = [&](const std::string& name, int type) -> std::optional<Answer> {
+    if (name != "_25._tcp.mx.test") return Answer{3, {}};
+    CHECK(type == type_tlsa);
+    return Answer{0, {{type_tlsa, 3600, tlsa}}};
+  };
+  const auto got = ask(f, "_25._tcp.mx.test", type_tlsa);
+  REQUIRE(got);
+  CHECK(got->find(tlsa) != std::string::npos);
+  constexpr char ad = 0x20;
+  CHECK((f.server.last_query[3] & ad) != 0);          // RFC 6840 section 5.7
+  CHECK(f.server.last_query.substr(10, 2) == big_endian(1, 2));  // one additional record: OPT
+}
+
+TEST_CASE("that a name does not exist is an answer, too", "[query]") {
+  Fixture f;
+  const auto got = ask(f, "missing.test", type_tlsa);
+  REQUIRE(got);
+  REQUIRE(got->size() > 3);
+  CHECK(((*got)[3] & 0x0f) == 3);
+}
+
+TEST_CASE("a question that nobody answers fails in words, and so does a name that is none", "[query]") {
+  Fixture f;
+  f.server.zone = [](const auto&, int) { return std::nullopt; };
+  f.resolver = std::make_unique<Resolver>(
+      f.loop, Resolver::Options{.servers = {f.server.endpoint()}, .timeout = 5ms, .tries = 2});
+  const auto silent = ask(f, "silent.test", type_tlsa);
+  REQUIRE_FALSE(silent);
+  CHECK(silent.error().text == "no DNS server answered in time");
+  CHECK(f.server.queries >= 2);
+  CHECK_FALSE(ask(f, std::string(70, 'a') + ".test", type_tlsa));
+}
+
+TEST_CASE("open questions are dropped with their resolver", "[query]") {
+  Fixture f;
+  f.server.zone = [](const auto&, int) { return std::nullopt; };
+  f.resolver->query("silent.test", type_tlsa, [](const Result<std::string>&) { FAIL_CHECK("was dropped"); });
+  REQUIRE(turn_until(f.loop, [&] { return f.server.queries > 0; }));
+  f.resolver.reset();
+  bool over = false;
+  Timer later(f.loop, [&] { over = true; });
+  later.start_at(f.loop.now() + 5ms);
+  CHECK(turn_until(f.loop, [&] { return over; }));
 }
