@@ -74,6 +74,7 @@ struct Item {
   std::vector<RememberedFile> remembered;  ///< its files, for a StartCache; empty: nothing that can be remembered
   std::vector<Fault> problems;           ///< with the files as they are now
   std::optional<WallTime> failing_since; ///< when there are problems: the load that saw the first
+  std::optional<Fault> held;             ///< why what its files hold now is not served yet; see Gate
   std::vector<Fault> remarks;            ///< what is wrong with staples: the certificate is served without
   std::vector<Lacking> lacking;          ///< of `good`, those whose chains lack an issuer
   std::vector<Fault> faults;             ///< all that is wrong with it, as reported

@@ -88,6 +88,7 @@ void Loader::State::update_faults(Item& item) {
   for (const auto& problem : item.problems) {
     faults.push_back({problem.severity, problem.source, problem.text + meanwhile(item)});
   }
+  if (item.held) faults.push_back({item.held->severity, item.held->source, item.held->text + meanwhile(item)});
   faults.insert(faults.end(), item.remarks.begin(), item.remarks.end());
   for (const auto& lacking : item.lacking) {
     faults.push_back({Fault::Severity::Warning, item.label, lacking.text});

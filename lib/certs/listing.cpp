@@ -120,6 +120,9 @@ class RowMaker {
       row.reason = item.problems.front().text;
       if (item.problems.size() > 1) row.reason += fmt::format(" (and {} more)", item.problems.size() - 1);
       row.since = item.failing_since;
+    } else if (item.held) {
+      row.state = RowState::Failed;  // its files cannot be used as they are now
+      row.reason = item.held->text;
     } else if (row.served_count == 0) {
       row.state = RowState::Shadowed;
       row.reason = row.name_count == 0 ? "none of its names may be served from here" : why_shadowed(id);

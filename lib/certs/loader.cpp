@@ -24,6 +24,7 @@ void run_inline(Tasks& tasks) {
 
 LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor) {
   begin(at);
+  gate_is_asked = settings.require_tlsa;
   look_at_anchors(settings.roots);
   auto look = inventory.look(settings, now, executor);
   if (settings.load != load_mode) {
@@ -195,7 +196,25 @@ void Loader::State::forget(const Inventory::Removed& removed) {
   index_folders(removed.id, removed.folders, {});
 }
 
+/// Each certificate against the one of its kind that it would replace.
+std::optional<Fault> Loader::State::held_back(const Item& item, const Reading& reading) const {
+  if (!gate || !gate_is_asked) return std::nullopt;
+  for (const auto& fresh : reading.credentials) {
+    const auto served = std::find_if(item.good.begin(), item.good.end(),
+                                     [&](const auto& old) { return is_rsa(*fresh) == is_rsa(*old); });
+    if (served == item.good.end() || (*served)->leaf.fingerprint == fresh->leaf.fingerprint) continue;
+    if (const auto why = gate(*fresh, **served)) return Fault{Fault::Severity::Warning, item.label, *why};
+  }
+  return std::nullopt;
+}
+
 void Loader::State::take(ItemId id, Item& item, Reading reading) {
+  item.held = held_back(item, reading);
+  if (item.held) {
+    unread.insert(id);  // whether its files change or not
+    set_folders(id, item, std::move(reading.folders));
+    return judge(id, item);
+  }
   item.seen = std::move(reading.seen);
   unread.erase(id);
   set_folders(id, item, std::move(reading.folders));
@@ -347,6 +366,8 @@ Loader::State::State(const State& other)
       unread(other.unread),
       faulty(other.faulty),
       bounds(other.bounds),
+      gate(other.gate),
+      gate_is_asked(other.gate_is_asked),
       load_mode(other.load_mode),
       names_mode(other.names_mode),
       domain_names(other.domain_names),
@@ -373,6 +394,8 @@ LoadOutcome Loader::load(const SourceSettings& settings, WallTime now, const Exe
 LoadOutcome Loader::load_changed(const std::vector<std::string>& folders, WallTime now, const Executor& executor) {
   return state_->load_changed(folders, now, executor);
 }
+
+void Loader::set_gate(Gate gate) { state_->gate = std::move(gate); }
 
 void Loader::remember(std::shared_ptr<const StartCache> cache) { state_->cache = std::move(cache); }
 

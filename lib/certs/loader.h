@@ -89,6 +89,10 @@ void run_inline(Tasks& tasks);
 
 class Anchors;
 
+/// Asked before a certificate takes the place of others that are served, with the same names or not: why it must not yet.
+/// Then those stay, and it is asked again at each load. On the loading thread; of a trial, too.
+using Gate = std::function<std::optional<std::string>(const tls::Credential& renewed, const tls::Credential& served)>;
+
 class Loader {
  public:
   /// `first_version` is the one of the first snapshot.
@@ -107,6 +111,9 @@ class Loader {
   LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime now,
                            const Executor& executor = run_inline);
   static constexpr std::chrono::seconds removal_delay{2};
+
+  /// For the next loads; copies have it, too. None: all may go live.
+  void set_gate(Gate gate);
 
   /// What an earlier process has found out, for the next load.
   void remember(std::shared_ptr<const StartCache> cache);

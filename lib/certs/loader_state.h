@@ -41,6 +41,7 @@ struct Loader::State {
   void read_items(const std::set<std::string>* only, const Executor& executor);
   std::set<ItemId> concerned_by(const std::set<std::string>& folders) const;
   void take(ItemId id, Item& item, Reading reading);
+  std::optional<Fault> held_back(const Item& item, const Reading& reading) const;
   void set_folders(ItemId id, Item& item, std::vector<std::string> folders);
   void index_folders(ItemId id, const std::vector<std::string>& before, const std::vector<std::string>& after);
   void forget(const Inventory::Removed& removed);
@@ -71,6 +72,8 @@ struct Loader::State {
   std::set<ItemId> faulty;  // items with faults
   // When certificates begin or cease to be valid, so that their names are decided anew then.
   std::set<std::pair<WallTime, ItemId>> bounds;
+  Gate gate;  // may be empty
+  bool gate_is_asked = false;
   std::shared_ptr<const StartCache> cache;  // until the first load has ended
   Load load_mode = Load::Eager;
   // For Names::Declared: the names of domains and maps, and by parent, for wildcard certificates.

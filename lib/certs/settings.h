@@ -40,6 +40,7 @@ struct SourceSettings {
   Load load = Load::Eager;
   std::size_t cache = 10'000;            ///< certificates kept whole with Load::Lazy
   std::vector<DnsName> declared;         ///< MX names of the `[[domain]]`s, for Names::Declared
+  bool require_tlsa = false;             ///< see Gate
   unsigned max_loss = 10;                ///< percent of the names that a new map may lack; see loses_too_much()
 };
 

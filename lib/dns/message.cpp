@@ -105,6 +105,13 @@ std::optional<MxRecord> read_mx(std::string_view message, const Record& record) 
   return mx.host ? std::optional(std::move(mx)) : std::nullopt;
 }
 
+std::optional<DnsName> read_ns(std::string_view message, const Record& record) {
+  Reader data(message, record.data_at);
+  const std::string host = data.name();
+  if (!data.ok() || data.position() != record.data_at + record.data_octets) return std::nullopt;
+  return DnsName::parse(host);
+}
+
 std::optional<std::string> read_txt(std::string_view data) {
   std::string text;
   while (!data.empty()) {
@@ -146,6 +153,7 @@ void take(std::optional<T> value, std::vector<T>& into, Answer& answer) {
 void take_record(std::string_view message, const Record& record, Type type, Answer& answer) {
   const auto data = message.substr(record.data_at, record.data_octets);
   switch (type) {
+    case Type::Ns: return take(read_ns(message, record), answer.ns, answer);
     case Type::Mx: return take(read_mx(message, record), answer.mx, answer);
     case Type::Txt: return take(read_txt(data), answer.txt, answer);
     case Type::Tlsa: return take(read_tlsa(data), answer.tlsa, answer);
@@ -187,6 +195,7 @@ Result<std::vector<Record>> read_records(Reader& reader, unsigned count) {
 std::string_view to_string(Type type) {
   switch (type) {
     case Type::A: return "A";
+    case Type::Ns: return "NS";
     case Type::Cname: return "CNAME";
     case Type::Mx: return "MX";
     case Type::Txt: return "TXT";

@@ -14,7 +14,7 @@
 
 namespace postern::dns {
 
-enum class Type : std::uint16_t { A = 1, Cname = 5, Mx = 15, Txt = 16, Aaaa = 28, Tlsa = 52 };
+enum class Type : std::uint16_t { A = 1, Ns = 2, Cname = 5, Mx = 15, Txt = 16, Aaaa = 28, Tlsa = 52 };
 std::string_view to_string(Type type);
 
 struct MxRecord {
@@ -42,13 +42,14 @@ struct Answer {
   Existence existence = Existence::Known;
   bool authentic = false;          ///< AD: the resolver says that it has checked the signatures (RFC 4035 section 3.2.3)
   std::uint32_t ttl_seconds = 0;   ///< the shortest of what led to the records
+  std::vector<DnsName> ns;
   std::vector<MxRecord> mx;
   std::vector<std::string> txt;    ///< the strings of one record joined (RFC 7208 section 3.3)
   std::vector<TlsaRecord> tlsa;
   std::vector<IpAddress> addresses;
   std::size_t malformed = 0;       ///< records of the type that cannot be read, such as an MX whose host is no host name
 
-  bool empty() const { return mx.empty() && txt.empty() && tlsa.empty() && addresses.empty(); }
+  bool empty() const { return ns.empty() && mx.empty() && txt.empty() && tlsa.empty() && addresses.empty(); }
 };
 
 /// The header bits that decide what becomes of a message.

@@ -181,6 +181,60 @@ TEST_CASE("a bad file keeps its last good certificate and is reported once for e
   }
 }
 
+TEST_CASE("a gate keeps a renewed certificate from going live, and is asked again at each load", "[gate]") {
+  Bench bench;
+  for (const char* name : {"a.example", "b.example"}) bench.files.put_pair(fmt::format("/live/{}", name), issue({name}));
+  bench.settings.directories = {"/live"};
+  bench.settings.require_tlsa = true;
+  bool open = false;
+  Strings asked;
+  bench.loader.set_gate([&](const tls::Credential& renewed, const tls::Credential& served) -> std::optional<std::string> {
+    asked.push_back(renewed.leaf.names.front().text());
+    CHECK(renewed.leaf.fingerprint != served.leaf.fingerprint);
+    return open ? std::nullopt : std::optional<std::string>("wait for it");
+  });
+  bench.load();
+  CHECK(asked.empty());  // what is new replaces nothing
+  const auto old = bench.fingerprint("a.example");
+
+  bench.files.put_pair("/live/a.example", issue({"a.example"}));
+  bench.load(second);
+  CHECK(asked == Strings{"a.example"});
+  CHECK(bench.fingerprint("a.example") == old);
+  CHECK_FALSE(bench.last.anything_changed);
+  CHECK(bench.has_fault("wait for it; the certificate that was read before stays for a.example"));
+  CHECK(bench.loader.copy()->load(bench.settings, bench.now).standing.size() == 1);
+  CHECK(asked.size() == 2);
+
+  // No file changes, and no folder that has to do with it.
+  bench.last = bench.loader.load_changed({}, bench.now);
+  CHECK(asked.size() == 3);
+  CHECK(bench.last.faults.empty());
+  CHECK(bench.has_standing("wait for it"));
+
+  SECTION("until it opens") {
+    open = true;
+    bench.load(second);
+    CHECK(bench.fingerprint("a.example") != old);
+    CHECK(bench.last.changes.renewed == Strings{"a.example"});
+    CHECK(bench.last.standing.empty());
+    bench.load(second);
+    CHECK(asked.size() == 4);
+  }
+  SECTION("until it is not asked any more") {
+    bench.settings.require_tlsa = false;
+    bench.load(second);
+    CHECK(bench.fingerprint("a.example") != old);
+    CHECK(asked.size() == 3);
+  }
+  SECTION("another renewal takes its place, and one that is taken back is forgotten") {
+    bench.files.put_pair("/live/a.example", issue({"a.example"}));
+    bench.load(second);
+    CHECK(asked.size() == 4);
+    CHECK(bench.fingerprint("a.example") == old);
+  }
+}
+
 TEST_CASE("an entry that was never good is told with its names") {
   Bench bench;
   bench.settings.certificates = {

@@ -38,6 +38,17 @@ const std::string question = "\xc0\x0c";  // a pointer to the name in the questi
 
 }  // namespace
 
+TEST_CASE("the name servers of a zone, but for what is no host name") {
+  const auto read = read_answer(message(answered, "one.test.", Type::Ns,
+                                        {record(question, Type::Ns, 60, wire("NS1.one.test.")),
+                                         record(question, Type::Ns, 60, wire("a b.test.")),
+                                         record(question, Type::Ns, 60, wire("ns2.one.test.") + "x")}),
+                                Type::Ns);
+  REQUIRE(read);
+  CHECK(read->ns == std::vector{*DnsName::parse("ns1.one.test")});
+  CHECK(read->malformed == 2);
+}
+
 TEST_CASE("MX records, with compressed names and the null MX", "[message]") {
   const auto read = read_answer(
       message(answered | authentic, "example.com.", Type::Mx,
