@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/instant.h"
@@ -44,6 +45,9 @@ class CertificateMap {
   /// Writes down what was found out, for the next start, when enough of it is new. Once the history has begun.
   void keep_for_next_start();
   std::string cache_problem() const { return cache_.problem(); }
+
+  /// What renewed certificates have to pass from now on.
+  void set_gate(certs::Gate gate) { loader_->set_gate(std::move(gate)); }
 
   /// Looks for changes by itself.
   MapNews look(const certs::SourceSettings& settings, const CertificateLook& where, WallTime now);

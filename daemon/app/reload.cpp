@@ -173,6 +173,9 @@ void Reloader::watch() {
   say_once_that_watches_are_short();
   sweep_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { sweep(); });
   again_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { look_at(std::exchange(again_in_, {})); });
+  gate_ = std::make_shared<TlsaGate>(control_loop_, config_.start.dns_servers, shared_.settings, journal_);
+  submit([this, gate = gate_] { map_->set_gate([gate](const auto& renewed, const auto& served) { return gate->ask(renewed, served); }); },
+         [] {});
   begin_history();
   sweep();  // what has changed between the first load and the first watch
 }
@@ -201,6 +204,7 @@ void Reloader::schedule_sweep() {
 
 void Reloader::stop() {
   watching_ = false;
+  if (gate_) gate_->stop();
   watch_.reset();
   sweep_timer_.reset();
   again_timer_.reset();

@@ -22,6 +22,7 @@
 #include "daemon/app/sandbox.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
+#include "daemon/app/tlsa_gate.h"
 #include "daemon/app/user_files.h"
 #include "daemon/session/policy_memory.h"
 #include "daemon/uv/loop.h"
@@ -165,6 +166,7 @@ class Reloader {
   std::set<std::string> again_in_;     // folders in which something is gone: see LoadOutcome::look_again
   bool short_of_watches_ = false;      // and that has been said
   Duration sweep_took_{};
+  std::shared_ptr<TlsaGate> gate_;
   std::unique_ptr<uv::DirectoryWatch> watch_;
   std::unique_ptr<uv::Timer> sweep_timer_, again_timer_;
 

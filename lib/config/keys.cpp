@@ -49,6 +49,7 @@ const std::vector<Key>& keys() {
       {"certificates.roots", "path", "those of the system", Reload, "PEM file of the trust anchors that decide which chains are good"},
       {"certificates.names", "choice", "\"all\"", Reload, "all or declared"},
       {"certificates.max_loss", "integer", "10", Reload, "percent of the names that a reload may lose by itself"},
+      {"certificates.require_tlsa", "boolean", "false", Reload, "a renewed certificate waits for its TLSA records"},
       {"certificates.load", "choice", "\"eager\"", Reload, "when chains and keys are read: eager or lazy"},
       {"certificates.cache", "integer", "10000", Reload, "certificates kept in memory with load = \"lazy\""},
 

@@ -48,9 +48,15 @@ void read_certificates(const Section& root, RunConfig& run) {
     sources.directories = section->paths("directories");
     sources.maps = section->paths("maps");
     section->path("roots", sources.roots);
+    section->boolean("require_tlsa", sources.require_tlsa);
     section->integer("max_loss", sources.max_loss, {0u, 100u});
     section->choice("names", sources.names, {{"all", certs::Names::All}, {"declared", certs::Names::Declared}});
     section->choice("load", sources.load, {{"eager", certs::Load::Eager}, {"lazy", certs::Load::Lazy}});
+    if (sources.require_tlsa && sources.load == certs::Load::Lazy) {
+      section->error(section->place(), "require_tlsa",
+                     "it needs load = \"eager\": with \"lazy\" what is served meanwhile would be read from files that have "
+                     "been replaced");
+    }
     section->integer("cache", sources.cache, {std::size_t{1}, std::size_t{1'000'000}});
   }
   if (const auto section = root.table("tls")) {

@@ -1,21 +1,11 @@
 """`postern dns` and `postern check`: records that a real name server loads, and faults found before senders find them."""
 
-import hashlib
 import json
-import subprocess
 
 import pytest
 
 from harness.name_server import NameServer, Resolver, check_zone, dig
 from harness.processes import run, tool
-
-
-def tlsa_of(leaf, folder):
-    """The SHA-256 of the public key, as openssl sees it."""
-    _, key = leaf.write(folder, "key-of-" + leaf.names[0])
-    der = subprocess.run([tool("openssl"), "pkey", "-in", key, "-pubout", "-outform", "DER"], check=True,
-                         capture_output=True).stdout
-    return hashlib.sha256(der).hexdigest()
 
 
 @pytest.fixture
@@ -57,7 +47,7 @@ def test_the_records_are_loaded_and_told_by_a_real_name_server(server, leaves, a
     own, other = text.split("; in the zone of the MX name\n")
     with NameServerOf(folder, {"one.test": own, "shared.test": other}) as names:
         assert sorted(dig(names.port, "one.test", "MX")) == ["10 mx.one.test.", "20 mx.shared.test."]
-        wanted = {f"3 1 1 {tlsa_of(leaf, folder).upper()}" for leaf in (leaves["mx"], leaves["rsa"], following)}
+        wanted = {f"3 1 1 {leaf.key_digest.upper()}" for leaf in (leaves["mx"], leaves["rsa"], following)}
         got = dig(names.port, "_25._tcp.mx.one.test", "TLSA")
         assert {line[:6] + line[6:].replace(" ", "") for line in got} == wanted
         assert len(dig(names.port, "_25._tcp.mx.shared.test", "TLSA")) == 2

@@ -3,11 +3,13 @@
 Each test is a network of its own with the real ports, a real name server whose zones `postern dns` wrote, and real senders.
 """
 
+import contextlib
 import ipaddress
 import json
 
 import pytest
 
+from harness import clients
 from harness.acme import Acme, Elsewhere
 from harness.admin import Metrics
 from harness.ca import Authority
@@ -19,13 +21,14 @@ from harness.wait import eventually
 
 SERVER = "192.0.2.25"
 SENDERS = {way: f"198.51.100.{number}" for number, way in enumerate(StrictPostfix.ways, 1)}
+NAME_SERVERS = ("192.0.2.53", "192.0.2.54")
 REVERSE = "100.51.198.in-addr.arpa"
 AUTHOR = "author@elsewhere.test"
 
 
 @pytest.fixture(autouse=True)
 def network(folder):
-    made = Network(folder, [SERVER, *SENDERS.values()])
+    made = Network(folder, [SERVER, *NAME_SERVERS, *SENDERS.values()])
     yield made
     made.leave()
 
@@ -240,3 +243,57 @@ def test_from_no_certificate_to_a_first_message_in_enforce_without_a_restart(
     server.wait_for_record("recipient", to=f"<sts@{domain}>", sts="pass")
     assert "Verified TLS connection" in sender.log()
     assert server.status()["pid"] == pid
+
+
+def test_a_renewed_certificate_waits_until_all_name_servers_have_its_key(served, authority, folder):
+    """Two authoritative servers on their real port, of which one is slower to have the new zone."""
+    domain, live = "one.test", folder / "live"
+
+    def install(name, **options):
+        leaf = authority.issue(name, **options)
+        leaf.write_combined(live / f"{name}.pem")
+        return leaf
+
+    def zone(*records):
+        """{MX name: certificates}"""
+        text = "".join(f"ns{number} A {address}\n" for number, address in enumerate(NAME_SERVERS)) + "$TTL 2\n"
+        return text + "".join(f"_25._tcp.{name}. TLSA 3 1 1 {leaf.key_digest}\n" for name, leaf in records)
+
+    def shown(name="mx.one.test"):
+        return clients.openssl(SERVER, 25, name).fingerprint
+
+    old, expired = install("mx.one.test"), install("mx2.one.test", days=-1)
+    before = [("mx.one.test", old), ("mx2.one.test", expired)]
+    server = served([domain], mx=["mx", "mx2"],
+                    certificates={"directories": [live], "roots": authority.root, "require_tlsa": True})
+    with contextlib.ExitStack() as running:
+        def start(kind, *arguments, **options):
+            made = kind(*arguments, **options)
+            running.callback(made.stop)
+            return made
+        first, second = (
+            start(NameServer, folder / f"names-{address}", {domain: zone(*before)}, host=address, port=53,
+                  servers=[f"ns{number}.{domain}." for number in range(len(NAME_SERVERS))]) for address in NAME_SERVERS)
+        start(Resolver, folder / "resolver", first, [domain], port=53)
+
+        new = install("mx.one.test")
+        after = [*before, ("mx.one.test", new)]
+        server.wait_for_message(f"(_25._tcp.mx.one.test TLSA 3 1 1 {new.key_digest})", "has no TLSA record for its key",
+                                "stays for mx.one.test")
+        first.update(domain, zone(*after))
+        server.wait_for_message("ns1.one.test (192.0.2.54) has no TLSA record for its key")
+        assert shown() == old.fingerprint
+        assert any("waits for its TLSA records" in fault for fault in server.status()["faults"])
+        told = server.tool("certs", "--control", server.settings["control"], "--state", "failed")
+        assert "waits for its TLSA records" in told.stdout, told.stdout
+        second.update(domain, zone(*after))
+        server.wait_for_message("all authoritative servers have a TLSA record for its key; caches may have the old ones")
+        server.wait_for_message("mx.one.test may be served with its new key")
+        eventually(lambda: shown() == new.fingerprint, "the renewed certificate is served")
+        assert not any("waits for" in fault for fault in server.status()["faults"])
+
+        # The record never comes, and what is served has no time left: an alarm, and the renewed one is served.
+        saved = install("mx2.one.test")
+        server.wait_for_message("mx2.one.test is served with its new key although",
+                                f"publish _25._tcp.mx2.one.test TLSA 3 1 1 {saved.key_digest} now")
+        eventually(lambda: shown("mx2.one.test") == saved.fingerprint, "what can be served is served")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 import ssl
+import subprocess
 import tempfile
 
 from .processes import run, tool
@@ -42,6 +43,13 @@ class Leaf:
     @property
     def fingerprint(self):
         return fingerprint(self.chain)
+
+    @property
+    def key_digest(self):
+        """The SHA-256 of its public key as TLSA 3 1 1 has it, in hex, as openssl sees it."""
+        der = subprocess.run([tool("openssl"), "pkey", "-pubout", "-outform", "DER"], input=self.key, check=True,
+                             capture_output=True).stdout
+        return hashlib.sha256(der).hexdigest()
 
     def write(self, folder, stem):
         """Writes STEM.pem (chain) and STEM.key; returns both paths."""

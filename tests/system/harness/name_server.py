@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import signal
 
 from .ports import free_port
 from .processes import Process, run, tool
@@ -9,7 +10,7 @@ from .wait import eventually
 
 _OPTIONS = """options {{
   directory "{folder}";
-  listen-on port {port} {{ 127.0.0.1; }};
+  listen-on port {port} {{ {host}; }};
   listen-on-v6 {{ none; }};
   pid-file none;
   session-keyfile none;
@@ -19,9 +20,9 @@ controls {{ }};
 """
 
 
-def dig(port, name, kind, *options):
+def dig(port, name, kind, *options, host="127.0.0.1"):
     """What a server says: the data of the records, one line each."""
-    result = run([tool("dig"), "+short", "+norec", *options, "-p", port, "@127.0.0.1", name, kind])
+    result = run([tool("dig"), "+short", "+norec", *options, "-p", port, f"@{host}", name, kind])
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout.splitlines()
 
@@ -34,11 +35,11 @@ def check_zone(origin, path):
 
 
 class _Named:
-    def __init__(self, folder, options, statements, port=None):
+    def __init__(self, folder, options, statements, port=None, host="127.0.0.1"):
         self.folder = pathlib.Path(folder)
-        self.port = port or free_port()
+        self.host, self.port = host, port or free_port()
         path = self.folder / "named.conf"
-        path.write_text(_OPTIONS.format(folder=self.folder, port=self.port, more=options) + statements)
+        path.write_text(_OPTIONS.format(folder=self.folder, host=self.host, port=self.port, more=options) + statements)
         self._process = Process([tool("named"), "-g", "-n", "1", "-c", path], name="named", folder=self.folder)
         try:
             self._process.wait_for_stderr("all zones loaded")
@@ -48,26 +49,35 @@ class _Named:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def stop(self):
         self._process.kill()
 
 
 class NameServer(_Named):
-    """Authoritative for `zones`, {origin: records as text}. Origins in `signed` are signed; `anchors` are their keys."""
+    """Authoritative for `zones`, {origin: records as text}. Origins in `signed` are signed; `anchors` are their keys.
+    `servers`: the names of their name servers."""
 
-    def __init__(self, folder, zones, signed=()):
+    def __init__(self, folder, zones, signed=(), servers=("ns.invalid.",), **place):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._zones, self._signed, self.anchors = {}, set(signed), {}
-        self._folder = folder
+        self._folder, self._servers, self._serials = folder, servers, dict.fromkeys(zones, 1)
         statements = ""
         for origin, records in zones.items():
             self._write(origin, records, 1)
             file = self._path(origin)
             statements += f'zone "{origin}" {{ type primary; file "{file}"; notify no; }};\n'
-        super().__init__(folder, "recursion no; dnssec-validation no;", statements)
+        super().__init__(folder, "recursion no; dnssec-validation no;", statements, **place)
+
+    def update(self, origin, records):
+        """Other records for a zone that is there already; they are served when this returns."""
+        self._serials[origin] += 1
+        self._write(origin, records, self._serials[origin])
+        self._process.signal(signal.SIGHUP)
+        eventually(lambda: f" {self._serials[origin]} " in " ".join(dig(self.port, origin, "SOA", host=self.host)),
+                   lambda: f"the new {origin} is served")
 
     def _path(self, origin):
         return self._folder / (f"{origin}.zone.signed" if origin in self._signed else f"{origin}.zone")
@@ -75,7 +85,7 @@ class NameServer(_Named):
     def _write(self, origin, records, serial):
         path = self._folder / f"{origin}.zone"
         path.write_text(f"$ORIGIN {origin}.\n$TTL 60\n@ IN SOA ns.invalid. root.invalid. {serial} 60 60 6000 60\n"
-                        f"@ IN NS ns.invalid.\n{records}\n")
+                        + "".join(f"@ IN NS {server}\n" for server in self._servers) + f"{records}\n")
         if origin not in self._signed:
             return
         if origin not in self.anchors:
@@ -95,7 +105,7 @@ class Resolver(_Named):
     def __init__(self, folder, server, origins, port=None):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        statements = "".join(f'zone "{origin}" {{ type forward; forward only; forwarders {{ 127.0.0.1 port {server.port}; }}; }};\n'
+        statements = "".join(f'zone "{origin}" {{ type forward; forward only; forwarders {{ {server.host} port {server.port}; }}; }};\n'
                              for origin in origins)
         anchors = "".join(f'{origin}. static-key {flags} "{key}"; ' for origin, (flags, key) in server.anchors.items())
         if anchors:

@@ -47,6 +47,9 @@ TEST_CASE("wrong certificates") {
         "\"x.*.example\"\n"
         "p.toml:17:32: certificate.names: expected host names such as \"mx.example.net\" or \"*.example.net\", found "
         "\"*.\"\n");
+  CHECK(complaints_after("[certificates]\ndirectories = \"/live\"\nload = \"lazy\"\nrequire_tlsa = true\n") ==
+        "p.toml:15:2: certificates.require_tlsa: it needs load = \"eager\": with \"lazy\" what is served meanwhile would be "
+        "read from files that have been replaced\n");
   CHECK(complaints_after("[tls]\nmin_version = 1.2\ntickets = -1\nticket_lifetime = \"8d\"\n") ==
         "p.toml:16:15: tls.min_version: expected \"1.0\" or \"1.1\" or \"1.2\" or \"1.3\", found 1.2\n"
         "p.toml:17:11: tls.tickets: expected an integer from 0 to 4, found -1\n"
