@@ -1,5 +1,6 @@
 """What `log.addresses` hides does not show in any line of the log, whatever a client or a backend says."""
 
+import json
 import subprocess
 
 import pytest
@@ -61,6 +62,8 @@ def test_no_address_escapes(posternd, scripted, shown):
         client.envelope(SENDER, ALICE)
         assert client.message(b"\r\nhello\r\n").code == 451
     eventually(lambda: len(server.records("session")) >= 4, "all sessions have ended")
+    shown = json.dumps(server.control({"request": "page"})["log"])  # the warnings among it
+    assert "good bye" in shown and SECRET not in shown.lower(), shown
     server.stop()
     said = server.process.stderr
     assert server.records("recipient", code=250) and server.records("recipient", code=550)
