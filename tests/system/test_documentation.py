@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes import program, run
+from harness.processes import program, run, tool
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packaging/**/*.md")]
@@ -16,6 +16,14 @@ def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not target.startswith("https:"):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("man/*.[1-8]")), ids=lambda page: page.name)
+def test_manual_pages_are_sound(page):
+    done = run([tool("mandoc"), "-T", "lint", "-W", "warning", page])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert page.name in (ROOT / "man/meson.build").read_text()
+    assert f"man{page.suffix[1:]}/{page.name}*" in (ROOT / "packaging/rpm/postern.spec").read_text()
 
 
 def session_ends():
