@@ -159,6 +159,11 @@ def test_a_smuggled_message_never_ends_behind_us(postfix, passing, user):
 def test_exim_gets_mail_and_the_clients_address(exim, passing, user, identity):
     server = passing(exim.target, identity, profile="exim")
     octets = message("for exim")
+
+    def knows_exim():  # since its first look
+        with server.dialogue() as other:
+            return "CHUNKING" in other.greet()
+    eventually(knows_exim, "what Exim offers is known")
     with from_address(server, "127.0.0.9") as client:
         client.greet()
         client.starttls(tls_context(), "mx.example.test")

@@ -12,8 +12,7 @@ LOGIN, PASSWORD = "author@example.test", "unused"
 class PassedPostfix(Postfix):
     """Besides the plain smtpd (port) one for each identity: ports["proxy"], ports["xclient"], ports["postscreen"]."""
 
-    login_settings = ""
-    _networks = f"""mynetworks = {FRIEND}
+    more_settings = f"""mynetworks = {FRIEND}
 message_size_limit = 0
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
@@ -23,10 +22,6 @@ postscreen_greet_wait = 1s
 default_transport = smtp:[127.0.0.1]:1
 authorized_verp_clients = {FRIEND}
 """
-
-    @property
-    def more_settings(self):
-        return self._networks + self.login_settings
 
     def more_services(self):
         self.ports = {name: free_port() for name in ("proxy", "xclient", "postscreen")}
@@ -58,7 +53,7 @@ service auth {
   }
 }
 """)
-        self.login_settings = f"""smtpd_sasl_auth_enable = yes
+        self.more_settings += f"""smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {self.folder}/dovecot/run/auth-client
 """
