@@ -39,20 +39,10 @@ Relaying::~Relaying() {
   if (link_ != nullptr) link_->close({});
 }
 
-/// Every backend that this session can come to.
-std::vector<const delivery::BackendSettings*> Relaying::reachable() const {
-  if (decided_ != nullptr) return {decided_};
-  std::vector<const delivery::BackendSettings*> all;
-  for (const auto& backend : settings_->routes->backends()) {
-    if (backend.pass_through) all.push_back(&backend);
-  }
-  return all;
-}
-
 relay::RelayOptions Relaying::options(smtp::TlsState tls) const {
   using relay::OfferPolicy;
   relay::RelayOptions made;
-  const auto backends = reachable();
+  const auto backends = settings_->routes->reachable(decided_);
   made.offers = surroundings_.backends.offers(backends);
   made.hostname = hostname_;
   made.policy.own = client_.offers;

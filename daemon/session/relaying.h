@@ -79,7 +79,6 @@ class Relaying final : private RelayLink::Owner {
   void on_link_lost(const std::string& why) override;
 
   relay::RelayOptions options(smtp::TlsState tls) const;
-  std::vector<const delivery::BackendSettings*> reachable() const;
   void dial(const relay::Connect& connect);
   void disconnect(const relay::Disconnect& disconnect);
   relay::BackendOptions identity(const delivery::BackendSettings& backend) const;

@@ -98,8 +98,7 @@ void Relay::handle_recipient(const smtp::CommandOffered& event, const Route* rou
 }
 
 void Relay::handle(const smtp::BodyOffered& event, Instant now) {
-  const bool known_behind = link_ != LinkState::None && (options_.backend || mail_sent_);
-  if (fate_ || !known_behind) {
+  if (fate_ || !known_behind()) {
     answer(event.number, fate_ || mail_ ? smtp::replies::no_valid_recipients : smtp::replies::sender_first);
   } else {
     submit("DATA", {Asked::For::Client, event.number, Verb::Data, Asked::Limit::Command}, now);
@@ -110,7 +109,7 @@ void Relay::handle(const smtp::BodyOffered& event, Instant now) {
 void Relay::handle(const smtp::BodyChunk& event, Instant now) {
   if (text_ == Text::Announced) text_ = Text::Dots;
   if (text_ == Text::None) text_ = Text::Chunks;
-  if (fate_ || link_ == LinkState::None) return;
+  if (fate_ || !known_behind()) return;
   if (text_ == Text::Dots) {
     stuffed_.clear();
     stuffing_.append(stuffed_, event.bytes);
@@ -135,7 +134,7 @@ void Relay::send_chunk(std::string_view words, Asked asked, Instant now) {
 
 void Relay::handle(const smtp::ChunkComplete& event, Instant now) {
   if (text_ == Text::None) text_ = Text::Chunks;
-  if (fate_ || link_ == LinkState::None) {
+  if (fate_ || !known_behind()) {
     answer(event.number, fate_.value_or(smtp::replies::sender_first));
   } else if (chunk_.empty()) {
     answer(event.number, smtp::replies::chunk_received);
@@ -147,7 +146,7 @@ void Relay::handle(const smtp::ChunkComplete& event, Instant now) {
 
 void Relay::handle(const smtp::MessageComplete& event, Instant now) {
   const Asked asked{Asked::For::Client, event.number, Verb::Unknown, Asked::Limit::AfterDot};
-  if (fate_ || link_ == LinkState::None) {
+  if (fate_ || !known_behind()) {
     answer(event.number, fate_.value_or(smtp::replies::sender_first));
     begin_anew();
   } else if (text_ == Text::Dots || text_ == Text::Announced) {

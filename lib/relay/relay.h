@@ -163,6 +163,9 @@ class Relay {
   void handle_hello(const smtp::CommandOffered& event, Instant now);
   void answer_without_link(smtp::EventNumber number, smtp::Verb verb);
 
+  /// The backend takes part in the transaction: a MAIL that was only answered here is nothing to it.
+  bool known_behind() const { return link_ != LinkState::None && (options_.backend || mail_sent_); }
+
   void pump(Instant now);
   void on(const Greeted& event, Instant now);
   void on(const Replied& event, Instant now);
