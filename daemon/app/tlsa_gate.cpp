@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
 #include "mtasts/tlsa.h"
 #include "tls/public_key.h"
 
@@ -120,8 +121,8 @@ std::optional<std::string> TlsaGate::ask(const tls::Credential& renewed, const t
   held.asked_at = now;
   for (const Name& name : held.names) {
     if (name.hold.standing() != TlsaHold::Standing::Held) continue;
-    return fmt::format("a renewed certificate waits for its TLSA records ({} TLSA {}): {}", mtasts::tlsa_owner(name.name),
-                       held.record, name.hold.why());
+    return fmt::format("a renewed certificate waits for its TLSA records ({} TLSA {}), until {} at the latest: {}",
+                       mtasts::tlsa_owner(name.name), held.record, rfc3339(name.hold.deadline()), name.hold.why());
   }
   return std::nullopt;
 }

@@ -157,9 +157,10 @@ void Loader::State::read_items(const std::set<std::string>* only, const Executor
   executor(tasks);
   cache.reset();
   for (auto& job : jobs) {
-    outcome.files_read += job.reading.files_read;
+    // What is held is read each time: that is no news.
+    if (!job.item->held) outcome.files_read += job.reading.files_read;
     if (!job.reading.changed) continue;
-    ++(job.reading.from_cache ? outcome.items_remembered : outcome.items_read_anew);
+    if (!job.item->held) ++(job.reading.from_cache ? outcome.items_remembered : outcome.items_read_anew);
     take(job.id, *job.item, std::move(job.reading));
   }
 }

@@ -1,7 +1,7 @@
 // A renewed certificate with a key that its published TLSA records do not cover would be refused by every sender that
 // follows DANE. It is held back until the records are there: at all authoritative servers, and for twice their TTL, so that
-// no cache has the old ones any more (RFC 7671 section 8.4 asks for this before a key is used). No sockets and no clock:
-// the caller asks the servers and says what they said.
+// no cache has only the old ones any more (RFC 7671 section 8). No sockets and no clock: the caller asks the servers and
+// says what they said.
 //
 //   TlsaHold hold(now, served_ends);
 //   while (hold.standing() == TlsaHold::Standing::Held) hold.looked(what_each_server_says, now);

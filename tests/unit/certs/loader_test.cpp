@@ -211,6 +211,8 @@ TEST_CASE("a gate keeps a renewed certificate from going live, and is asked agai
   CHECK(asked.size() == 3);
   CHECK(bench.last.faults.empty());
   CHECK(bench.has_standing("wait for it"));
+  CHECK(bench.last.files_read == 0);  // nothing that a watch should have told of
+  CHECK(bench.last.items_read_anew == 0);
 
   SECTION("until it opens") {
     open = true;
