@@ -108,3 +108,22 @@ def test_without_its_key_the_tool_says_what_is_missing(posternd):
     server.write()
     result = server.tool("log", "hash", "-c", server.path, ALICE)
     assert result.returncode == 1 and "addresses.key" in result.stderr, result
+
+
+def test_nor_in_what_passes_through(passing, scripted):
+    """The MTA behind answers for the whole session, in its own words."""
+    backend = scripted(tcp=True, dialect="smtp", extensions=("PIPELINING", "ENHANCEDSTATUSCODES", "XCLIENT NAME ADDR PORT HELO"))
+    backend.rcpt_replies[BOB] = "550 5.1.1 zebrabob unknown, says zebrasender"
+    backend.final_replies[ALICE] = "550 5.7.1 zebraalice and zebracarol do not want mail of zebrasender"
+    server = passing(backend.target, "xclient", tables={"log": {"addresses": "domain", "format": "json"}})
+    with server.greeted() as client:
+        client.expect(250, f"MAIL FROM:<{SENDER}>")
+        client.expect(250, f"RCPT TO:<{ALICE}>")
+        client.expect(250, "RCPT TO:<zebracarol@example.test>")
+        client.expect(550, f"RCPT TO:<{BOB}>")
+        assert client.message(b"\r\nhello\r\n").code == 550
+        backend.script = lambda _connection, step: shut("421 4.3.0 zebraalice, good bye") if step is Step.MAIL else None
+        client.expect(421, f"MAIL FROM:<{ALICE}>")
+    server.wait_for_record("session")
+    assert len(server.records("recipient", code=550)) == 3
+    assert SECRET not in server.process.stderr.lower(), server.process.stderr
