@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
                "messages on. Runs in the foreground and logs to stderr.",
                "posternd");
   app.set_version_flag("--version", "posternd " POSTERN_VERSION);
-  app.footer("SIGHUP reloads; SIGUSR1 opens the log file anew; SIGTERM and SIGINT end it in order.\n"
+  app.footer("SIGHUP reloads; SIGUSR1 opens the log file anew; SIGUSR2 has a new posternd take over; SIGTERM and SIGINT end it in order.\n"
              "Exit codes: 0 all is well, 1 it failed or something has a fault, 2 wrong usage or configuration.\n"
              "See posternd(8) and postern.toml(5).");
   std::string config = "/etc/postern/posternd.toml";
@@ -33,5 +33,6 @@ int main(int argc, char** argv) {
       return static_cast<int>(Exit::ConfigurationError);
     }
   }
-  return static_cast<int>(check ? postern::app::check(config) : postern::app::run(config));
+  return static_cast<int>(check ? postern::app::check(config)
+                                : postern::app::run(config, postern::app::invocation(argc, argv)));
 }

@@ -78,7 +78,7 @@ std::vector<std::string> beyond(const FileFence& fence, const Reach& reach) {
   std::vector<std::string> sentences;
   const auto told = [&sentences](const std::string& place, std::string_view what) {
     sentences.push_back(fmt::format("{}: was not named when posternd started, and the sandbox keeps it from being {}: "
-                                    "restart posternd",
+                                    "restart posternd, or send it SIGUSR2",
                                     place, what));
   };
   for (const std::string& place : reach.read) {

@@ -22,16 +22,20 @@
 #include "daemon/app/admin_server.h"
 #include "daemon/app/control_server.h"
 #include "daemon/app/generations.h"
-#include "daemon/app/listeners.h"
+#include "daemon/app/handover.h"
+#include "daemon/app/ledger_heir.h"
+#include "daemon/app/listening_sockets.h"
 #include "daemon/app/page.h"
 #include "daemon/app/reload.h"
 #include "daemon/app/rights.h"
+#include "daemon/app/start_rights.h"
 #include "daemon/app/service_manager.h"
 #include "daemon/app/score_answers.h"
 #include "daemon/app/shared.h"
 #include "daemon/app/sinks.h"
 #include "daemon/app/state_lock.h"
 #include "daemon/app/status.h"
+#include "daemon/app/upgrade.h"
 #include "daemon/app/worker.h"
 #include "daemon/storage/secret_file.h"
 #include "daemon/uv/signals.h"
@@ -40,44 +44,16 @@ namespace postern::app {
 
 namespace {
 
-constexpr unsigned control_socket_mode = 0660;
-
-/// What is settled before there is a second thread.
-struct Rights {
-  std::optional<RunAs> run_as;          ///< nothing: we stay who we are
-  std::shared_ptr<LoaderFiles> loader;  ///< with run_as
-};
-
-/// As root with a `user`, looks it up and starts the loader process; likewise with CAP_DAC_READ_SEARCH alone, which only
-/// the loader process keeps. A configuration with errors is somebody else's to complain of.
-Result<Rights> prepare_rights(const std::string& config_path) {
-  Rights rights;
-  if (!is_root() && !reads_everything()) return rights;
-  const config::Parsed parsed = config::from_toml(config_path, config::process_environment());
-  if (!parsed.config) return rights;
-  if (is_root()) {
-    if (parsed.config->start.user.empty()) return rights;
-    auto run_as = find_run_as(parsed.config->start.user, parsed.config->start.group);
-    if (!run_as) return tl::unexpected(Error{config_path + ": " + run_as.error().text});
-    rights.run_as = std::move(*run_as);
-  }
-  auto loader = start_loader_process(config_path, *parsed.config, rights.run_as);
-  if (!loader) return tl::unexpected(loader.error());
-  rights.loader = std::move(*loader);
-  if (!is_root()) {
-    if (auto dropped = read_no_more_than_others(); !dropped) return tl::unexpected(dropped.error());
-  }
-  return rights;
-}
-
 /// Owns everything of a running posternd. The control loop runs on the thread that calls run().
 class Daemon {
  public:
-  Daemon(std::string config_path, StderrJournal& journal, Rights rights)
+  Daemon(std::string config_path, StderrJournal& journal, StartRights rights)
       : journal_(journal),
         run_as_(std::move(rights.run_as)),
         shared_(journal, std::move(rights.loader)),
-        reloader_(std::move(config_path), shared_, journal, loop_, [this] { refresh_workers(); }) {}
+        reloader_(std::move(config_path), shared_, journal, loop_, [this] { refresh_workers(); }),
+        upgrade_({loop_, journal, shared_, sockets_, lock_, std::move(rights.launcher),
+                  [this](pid_t successor) { step_down(successor); }}) {}
 
   Exit run() {
     const auto config = reloader_.start(Reloader::Reading::AsConfigured);
@@ -86,13 +62,15 @@ class Daemon {
     if (const auto opened = open_log(); !opened) return failed(Exit::RunFailure, {opened.error().text});
     if (const auto prepared = prepare(*config); prepared != Exit::Ok) return prepared;
 
-    const uv::Signal terminate(loop_, SIGTERM, [this] { shut_down("SIGTERM"); });
-    const uv::Signal interrupt(loop_, SIGINT, [this] { shut_down("SIGINT"); });
+    const uv::Signal terminate(loop_, SIGTERM, [this] { end_on("SIGTERM"); });
+    const uv::Signal interrupt(loop_, SIGINT, [this] { end_on("SIGINT"); });
     const uv::Signal hang_up(loop_, SIGHUP, [this] { reload_on_signal(); });
     const uv::Signal reopen(loop_, SIGUSR1, [this] { reopen_log(); });
+    const uv::Signal replace(loop_, SIGUSR2, [this] { replace_this(); });
     // Only now: from the first greeting on, signals must do what they are for.
     for (auto& worker : workers_) worker->start();
     sample_rates();
+    if (predecessor_) predecessor_->ready();
     reloader_.watch();
     journal_.note(observe::Level::Info, fmt::format("posternd {} is ready: {} workers, {} names, {} certificates",
                                                     POSTERN_VERSION, workers_.size(), reloader_.facts().names,
@@ -101,6 +79,7 @@ class Daemon {
     loop_.run();
     for (auto& worker : workers_) worker->join();
     shared_.score->stop();
+    testament_.reset();
     shared_.ledger->stop();  // while the loops are there that it calls back to
     shared_.stop_pools();
     journal_.note(observe::Level::Info, "posternd has ended");
@@ -110,31 +89,36 @@ class Daemon {
  private:
   /// Takes what only one posternd may have, and makes the workers.
   Exit prepare(const config::Config& config) {
-    auto lock = StateLock::take(config.start.state_dir);
-    if (!lock) return failed(Exit::RunFailure, {lock.error().text});
-    lock_ = std::move(*lock);
+    if (!predecessor_) {  // it holds the lock until we have everything else
+      if (const auto locked = lock_.take(config.start.state_dir); !locked) return failed(Exit::RunFailure, {locked.error().text});
+    }
     if (const auto warning = check_descriptor_limit(config.run.connection_limits.connections)) {
       journal_.note(observe::Level::Warning, *warning);
     }
     const unsigned count = config.start.workers != 0 ? config.start.workers : std::max(1u, std::thread::hardware_concurrency());
     listeners_ = listening_addresses(config.run);
-    auto inherited = take_inherited_sockets();
-    if (!inherited) return failed(Exit::RunFailure, {inherited.error().text});
-    inherited_ = std::move(*inherited);
-    auto sockets = bind_listeners(listeners_, count, inherited_);
+    using From = ListeningSockets::From;
+    const auto passed = sockets_.take_passed(predecessor_ ? From::Predecessor : From::ServiceManager);
+    if (!passed) return failed(Exit::RunFailure, {passed.error().text});
+    auto sockets = sockets_.bind(listeners_, count);
     if (!sockets) {
       std::vector<std::string> lines;
       for (const Error& error : sockets.error()) lines.push_back(error.text);
       return failed(Exit::RunFailure, lines);
     }
     if (!config.start.control.empty()) {
-      auto bound = bind_path(config.start.control);
+      auto bound = sockets_.bind_path(config.start.control);
       if (!bound) return failed(Exit::RunFailure, {bound.error().text});
       control_ = std::make_unique<ControlServer>(
           loop_, std::move(*bound), [this](const control::Request& request, auto reply) { handle(request, std::move(reply)); });
     }
     if (auto lines = open_admin_listeners(config.start.admin); !lines.empty()) return failed(Exit::RunFailure, lines);
-    drop_unused_sockets();
+    sockets_.drop_unused(journal_);
+    if (predecessor_) {
+      auto taken = predecessor_->take_over();
+      if (taken) taken = lock_.take(config.start.state_dir);
+      if (!taken) return failed(Exit::RunFailure, {taken.error().text});
+    }
     if (const auto dropped = drop_rights(config.start); !dropped) return failed(Exit::RunFailure, {dropped.error().text});
     if (config.start.sandbox) enter_sandbox();
     // Whether or not it is used now: a reload may turn it on, and `postern log hash` must agree.
@@ -147,46 +131,13 @@ class Daemon {
          .note = [this](observe::Level level, std::string_view text) { journal_.note(level, text); }});
     if (!ledger) return failed(Exit::RunFailure, {ledger.error().text});
     shared_.ledger = std::move(*ledger);
+    if (predecessor_) testament_ = std::make_unique<LedgerTestament>(predecessor_->take_ledger(), *shared_.ledger);
     shared_.score = std::make_unique<ScoreKeeper>(loop_, config.start.state_dir, config.run.score, journal_);
     for (unsigned i = 0; i < count; ++i) {
       workers_.push_back(std::make_unique<Worker>(Worker::Options{i, count, config.run.hostname, config.start.dns_servers}, shared_,
                                                   std::move((*sockets)[i])));
     }
     return Exit::Ok;
-  }
-
-  /// A unix socket, ours or the service manager's.
-  Result<uv::Bound> bind_path(const std::string& path) {
-    for (auto socket = inherited_.begin(); socket != inherited_.end(); ++socket) {
-      if (socket->path != path) continue;
-      const uv::Bound bound{socket->descriptor, Endpoint{}};
-      inherited_.erase(socket);
-      return bound;
-    }
-    auto bound = uv::bind_unix(path, control_socket_mode);
-    if (bound) own_paths_.push_back(path);
-    return bound;
-  }
-
-  Result<uv::Bound> bind_admin(const Endpoint& address) {
-    for (auto socket = inherited_.begin(); socket != inherited_.end(); ++socket) {
-      if (!socket->path.empty() || socket->endpoint != address) continue;
-      const uv::Bound bound{socket->descriptor, address};
-      inherited_.erase(socket);
-      return bound;
-    }
-    return uv::bind_tcp(address, uv::PortSharing::Alone);
-  }
-
-  /// A sender that connects to one of these would wait for a greeting for ever.
-  void drop_unused_sockets() {
-    for (const InheritedSocket& socket : inherited_) {
-      journal_.note(observe::Level::Warning,
-                    fmt::format("the service manager passes a socket for {} ({}), but no [[listen]] has this address",
-                                socket.path.empty() ? socket.endpoint.text() : socket.path, escaped(socket.name, 80)));
-      ::close(socket.descriptor);
-    }
-    inherited_.clear();
   }
 
   /// What root is needed for has been done.
@@ -196,7 +147,7 @@ class Daemon {
       return {};
     }
     if (auto given = give_folder(start.state_dir, *run_as_); !given) return given;
-    for (const std::string& path : own_paths_) (void)::lchown(path.c_str(), run_as_->user, run_as_->group);
+    for (const std::string& path : sockets_.own_paths()) (void)::lchown(path.c_str(), run_as_->user, run_as_->group);
     if (auto became = become(*run_as_); !became) return became;
     journal_.note(observe::Level::Info, fmt::format("posternd runs as user {} from here on", run_as_->user_name));
     return {};
@@ -206,7 +157,7 @@ class Daemon {
   void enter_sandbox() {
     journal_.rest();
     shared_.rest_pools();
-    reloader_.confine_process(own_paths_);
+    reloader_.confine_process(sockets_.own_paths());
   }
 
   Result<void> open_log() {
@@ -254,9 +205,9 @@ class Daemon {
             }));
       };
       for (const Endpoint& address : listener.addresses) {
-        open(bind_admin(address), address.text(), token.empty() ? AdminServer::Hosts::Loopback : AdminServer::Hosts::Any);
+        open(sockets_.bind_alone(address), address.text(), token.empty() ? AdminServer::Hosts::Loopback : AdminServer::Hosts::Any);
       }
-      for (const std::string& path : listener.sockets) open(bind_path(path), "unix:" + path, AdminServer::Hosts::Any);
+      for (const std::string& path : listener.sockets) open(sockets_.bind_path(path), "unix:" + path, AdminServer::Hosts::Any);
     }
     return wrong;
   }
@@ -385,6 +336,28 @@ class Daemon {
     });
   }
 
+  void replace_this() {
+    if (shutting_down_ || draining_) {
+      return journal_.note(observe::Level::Error, "SIGUSR2: no new posternd is started while this one is draining or ending");
+    }
+    upgrade_.start();
+  }
+
+  /// The new posternd serves.
+  void step_down(pid_t successor) {
+    service_.tell(fmt::format("MAINPID={}", successor));
+    service_.fall_silent();
+    sockets_.leave_paths();
+    if (control_) control_->close();
+    for (auto& admin : admin_) admin->close();
+    shut_down("SIGUSR2");
+  }
+
+  void end_on(std::string_view signal) {
+    upgrade_.abandon();
+    shut_down(signal);
+  }
+
   void shut_down(std::string_view signal) {
     if (shutting_down_) return;
     shutting_down_ = true;
@@ -404,22 +377,24 @@ class Daemon {
     rates_timer_.stop();
     if (control_) control_->close();
     for (auto& admin : admin_) admin->close();
-    for (const std::string& path : own_paths_) ::unlink(path.c_str());
+    sockets_.remove_paths();
     // At the next turn, when the control connections have said that they are closed.
     loop_.post([this] { loop_.stop(); });
   }
 
   StderrJournal& journal_;
   std::optional<RunAs> run_as_;  // whom we become
+  std::optional<Predecessor> predecessor_ = Predecessor::of_environment();
   std::string log_file_;
   ServiceManager service_;
-  std::vector<InheritedSocket> inherited_;  // that nobody has taken yet
-  std::vector<std::string> own_paths_;      // of unix sockets that we have made
+  ListeningSockets sockets_;
   const Instant started_ = uv::monotonic_now();
   uv::Loop loop_;
   Shared shared_;
   Reloader reloader_;
   StateLock lock_;
+  Upgrade upgrade_;
+  std::unique_ptr<LedgerTestament> testament_;  // of a predecessor
   std::vector<Endpoint> listeners_;
   std::unique_ptr<ControlServer> control_;
   AdminAnswers answers_{[this] { return sources(); }};
@@ -450,7 +425,8 @@ void keep_freed_memory() {
 
 }  // namespace
 
-Exit run(const std::string& config_path) {
+Exit run(const std::string& config_path, const std::optional<Invocation>& invocation) {
+  auto launcher = invocation ? start_launcher(*invocation) : std::nullopt;  // first of all: it keeps what we have now
   keep_freed_memory();
   // A peer that has gone is a failed write, not the end of the process, and so is a file that may grow no more.
   std::signal(SIGPIPE, SIG_IGN);
@@ -462,6 +438,7 @@ Exit run(const std::string& config_path) {
     journal.note(observe::Level::Error, rights.error().text);
     return Exit::ConfigurationError;
   }
+  rights->launcher = std::move(launcher);
   Daemon daemon(config_path, journal, std::move(*rights));
   return daemon.run();
 }

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <mutex>
@@ -17,6 +16,7 @@
 #include "base/descriptor.h"
 #include "certs/binary.h"
 #include "daemon/app/confinement.h"
+#include "daemon/app/framed_messages.h"
 #include "daemon/app/guarded_files.h"
 
 namespace postern::app {
@@ -27,44 +27,6 @@ using certs::BinaryReader;
 using certs::BinaryWriter;
 
 enum class Operation : std::uint64_t { State, Read, List, LinkTarget, Reconfigure };
-
-bool write_all(int descriptor, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto count = ::send(descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return true;
-}
-
-bool read_all(int descriptor, char* into, std::size_t size) {
-  while (size > 0) {
-    const auto count = ::recv(descriptor, into, size, 0);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    into += count;
-    size -= static_cast<std::size_t>(count);
-  }
-  return true;
-}
-
-/// A message is a text of BinaryWriter's, and holds numbers and texts.
-bool send_message(int descriptor, BinaryWriter message) {
-  BinaryWriter framed;
-  framed.text(message.take());
-  return write_all(descriptor, framed.take());
-}
-
-std::optional<std::string> receive_message(int descriptor, std::uint64_t octets_max) {
-  std::array<char, sizeof(std::uint64_t)> head;
-  if (!read_all(descriptor, head.data(), head.size())) return std::nullopt;
-  const auto length = BinaryReader({head.data(), head.size()}).number();
-  if (length > octets_max) return std::nullopt;
-  std::string message(length, '\0');
-  if (!read_all(descriptor, message.data(), message.size())) return std::nullopt;
-  return message;
-}
 
 constexpr std::uint64_t request_octets_max = 16 * 1024;
 constexpr std::uint64_t file_octets_max = 256 * 1024 * 1024;  // a map of 10^6 names is a third of it

@@ -79,7 +79,7 @@ const report::Score& ScoreKeeper::score() {
 }
 
 void ScoreKeeper::save() {
-  if (writing_) return;  // it asks again when it is done
+  if (writing_ || handed_over_) return;  // it asks again when it is done
   changed_ = false;
   score_.age(uv::wall_time());
   auto text = std::make_shared<const std::string>(score_.to_text());
@@ -102,9 +102,25 @@ std::string ScoreKeeper::write(const std::string& path, const std::string& text)
   return done ? std::string() : done.error().text + ": the score of senders would be lost at a restart";
 }
 
+void ScoreKeeper::hand_over() {
+  pool_.rest();
+  write_now();
+  handed_over_ = true;
+}
+
+void ScoreKeeper::take_back() {
+  handed_over_ = false;
+  if (changed_) save_timer_.start_at(loop_.now() + saved_every);
+}
+
 void ScoreKeeper::stop() {
   pool_.stop();
-  if (!changed_) return;
+  write_now();
+}
+
+void ScoreKeeper::write_now() {
+  if (!changed_ || handed_over_) return;
+  changed_ = false;
   const std::string fault = write(path_, score_.to_text());
   if (!fault.empty()) journal_.note(observe::Level::Error, fault);
 }

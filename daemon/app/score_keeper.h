@@ -36,6 +36,10 @@ class ScoreKeeper {
   const report::SinceStart& since_start() const { return score_.since_start(); }
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
+  /// Writes the score; from then on the file is another process's. What is counted later is lost, unless it is taken back.
+  void hand_over();
+  void take_back();
+
   /// When the loop and the workers have ended: writes the score for the last time.
   void stop();
 
@@ -43,6 +47,7 @@ class ScoreKeeper {
   void count(const report::SessionFacts& facts);
   void load();
   void save();
+  void write_now();
   static std::string write(const std::string& path, const std::string& text);
   void wrote(const std::string& fault);
 
@@ -55,6 +60,7 @@ class ScoreKeeper {
   std::atomic<std::uint64_t> dropped_{0};
   bool changed_ = false;   // since it was written
   bool writing_ = false;
+  bool handed_over_ = false;
   std::string last_fault_;
   uv::WorkPool pool_{{.name = "score", .threads = 1, .queue_max = 4, .nice = 10}};
   uv::Timer save_timer_;

@@ -23,6 +23,9 @@ class ServiceManager {
   /// Tells it lines such as "READY=1"; nothing happens when nobody listens. Never blocks.
   void tell(std::string_view state) const;
 
+  /// It looks after another process now, and would wonder at what this one tells.
+  void fall_silent() { socket_.clear(); }
+
   /// How often it wants to hear "WATCHDOG=1" at least.
   std::optional<Duration> watchdog() const { return watchdog_; }
 

@@ -7,18 +7,22 @@
 
 namespace postern::app {
 
-/// Holds an flock(2) on `DIR/lock` until it is destroyed.
+/// Once taken, holds an flock(2) on `DIR/lock` until it is given up or destroyed.
 class StateLock {
  public:
   StateLock() = default;
   ~StateLock();
-  StateLock(StateLock&& other) noexcept;
-  StateLock& operator=(StateLock&& other) noexcept;
+  StateLock(const StateLock&) = delete;
+  StateLock& operator=(const StateLock&) = delete;
 
   /// Makes the directory if it is not there.
-  static Result<StateLock> take(const std::string& state_dir);
+  Result<void> take(const std::string& state_dir);
+  /// For another process; take_again() is for when that did not want it.
+  void give_up();
+  Result<void> take_again() { return take(state_dir_); }
 
  private:
+  std::string state_dir_;
   int descriptor_ = -1;
 };
 

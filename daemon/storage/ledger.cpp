@@ -147,22 +147,34 @@ void StoredLedger::record(std::vector<delivery::LedgerEntry> entries, Done done)
 }
 
 void StoredLedger::hold(const std::vector<delivery::LedgerEntry>& entries) {
-  const std::lock_guard lock(mutex_);
-  for (const auto& entry : entries) held_.emplace(entry.envelope, entry.message);
-  note_size();
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& entry : entries) held_.emplace(entry.envelope, entry.message);
+    note_size();
+    if (!heir_) return;
+    waiting_.held.insert(waiting_.held.end(), entries.begin(), entries.end());
+    waiting_.count += entries.size();
+  }
+  changed_.notify_all();
 }
 
 void StoredLedger::release(const std::vector<delivery::LedgerEntry>& entries) {
-  const std::lock_guard lock(mutex_);
-  for (const auto& entry : entries) {
-    const auto [begin, end] = held_.equal_range(entry.envelope);
-    for (auto each = begin; each != end; ++each) {
-      if (each->second != entry.message) continue;
-      held_.erase(each);
-      break;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& entry : entries) {
+      const auto [begin, end] = held_.equal_range(entry.envelope);
+      for (auto each = begin; each != end; ++each) {
+        if (each->second != entry.message) continue;
+        held_.erase(each);
+        break;
+      }
     }
+    note_size();
+    if (!heir_) return;
+    waiting_.released.insert(waiting_.released.end(), entries.begin(), entries.end());
+    waiting_.count += entries.size();
   }
-  note_size();
+  changed_.notify_all();
 }
 
 bool StoredLedger::held(const delivery::EnvelopeKey& envelope, const delivery::MessageKey& message) const {
@@ -178,7 +190,7 @@ void StoredLedger::consume(const std::vector<delivery::LedgerEntry>& entries) {
   {
     const std::lock_guard lock(mutex_);
     for (const auto& entry : entries) {
-      if (!index_.erase(entry.envelope, entry.message)) continue;
+      if (!index_.erase(entry.envelope, entry.message) && !heir_) continue;
       if (waiting_.count < options_.waiting_max) {
         waiting_.changes.erased.push_back(entry);
         ++waiting_.count;
@@ -191,29 +203,81 @@ void StoredLedger::consume(const std::vector<delivery::LedgerEntry>& entries) {
   changed_.notify_all();
 }
 
+// --- another process's ---
+
+void StoredLedger::bequeath(std::shared_ptr<LedgerHeir> heir, std::function<void()> closed) {
+  {
+    const std::lock_guard lock(mutex_);
+    next_heir_ = std::move(heir);
+    on_closed_ = std::move(closed);
+  }
+  changed_.notify_all();
+}
+
+void StoredLedger::take_back() {
+  {
+    const std::lock_guard lock(mutex_);
+    next_heir_ = nullptr;
+    taken_back_ = true;
+  }
+  changed_.notify_all();
+}
+
+/// On the thread, with the mutex held. Whoever holds or records something from here on sees the heir.
+void StoredLedger::pass_on() {
+  file_.reset();
+  heir_ = std::exchange(next_heir_, nullptr);
+  for (const auto& [envelope, message] : held_) waiting_.held.push_back({envelope, message, std::nullopt});
+  if (std::exchange(incomplete_, false)) {
+    index_.for_each([this](const delivery::LedgerIndex::Item& item) { waiting_.changes.put.push_back(item); });
+  }
+  waiting_.count += waiting_.held.size() + waiting_.changes.put.size();
+}
+
 // --- the thread ---
+
+bool StoredLedger::has_work() const { return stopping_ || waiting_.count > 0 || next_heir_ || taken_back_; }
 
 void StoredLedger::run() {
   pthread_setname_np(pthread_self(), "ledger");
   std::unique_lock lock(mutex_);
   for (bool last = false; !last;) {
-    changed_.wait_for(lock, look_again_after, [this] { return stopping_ || waiting_.count > 0; });
+    changed_.wait_for(lock, look_again_after, [this] { return has_work(); });
     last = stopping_;
+    if (std::exchange(taken_back_, false)) {
+      heir_ = nullptr;
+      incomplete_ = true;
+    }
     forget_expired();
-    if (waiting_.count == 0 && !expired_ && !incomplete_) continue;
-    const Waiting waiting = std::exchange(waiting_, {});
-    expired_ = false;
-    lock.unlock();
-    const auto result = write(waiting.changes);
-    lock.lock();
-    wrote(result);
-    lock.unlock();
-    for (const Done& done : waiting.done) done(result);
-    lock.lock();
+    if (waiting_.count > 0 || ((expired_ || incomplete_) && !heir_)) {
+      const Waiting waiting = std::exchange(waiting_, {});
+      expired_ = false;
+      lock.unlock();
+      const auto result = write(waiting);
+      lock.lock();
+      wrote(result);
+      lock.unlock();
+      for (const Done& done : waiting.done) done(result);
+      lock.lock();
+    }
+    // What came meanwhile is the heir's already.
+    if (next_heir_ && !taken_back_) {
+      pass_on();
+      const auto closed = std::exchange(on_closed_, nullptr);
+      lock.unlock();
+      closed();
+      lock.lock();
+    }
   }
 }
 
-Result<void> StoredLedger::write(const LedgerFile::Changes& changes) {
+Result<void> StoredLedger::write(const Waiting& waiting) {
+  if (heir_) {
+    LedgerHeir::News news{waiting.held, {}, waiting.changes.erased, waiting.released};
+    for (const auto& item : waiting.changes.put) news.recorded.push_back(item.entry);
+    return heir_->tell(news);
+  }
+  const LedgerFile::Changes& changes = waiting.changes;
   if (!file_) return open_file();
   bool whole = false;
   std::size_t entries_max = 0;

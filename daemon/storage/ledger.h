@@ -24,6 +24,18 @@
 
 namespace postern::storage {
 
+/// The process that has the file of a ledger now, as one sees it that still has sessions.
+class LedgerHeir {
+ public:
+  /// In this order.
+  struct News {
+    std::vector<delivery::LedgerEntry> held, recorded, consumed, released;
+  };
+  virtual ~LedgerHeir() = default;
+  /// Returns when it has them on its disk, or when it cannot; blocks.
+  virtual Result<void> tell(const News& news) = 0;
+};
+
 class StoredLedger final : public delivery::Ledger {
  public:
   struct Options {
@@ -40,6 +52,13 @@ class StoredLedger final : public delivery::Ledger {
 
   /// For what is recorded from now on.
   void configure(const delivery::LedgerSettings& settings);
+
+  /// Writes what waits and closes the file, which is the heir's when `closed` is called (on a thread of the ledger's).
+  /// From then on what changes is told to the heir; what the heir changes is not known here. What is held or could not
+  /// be written is told to it first.
+  void bequeath(std::shared_ptr<LedgerHeir> heir, std::function<void()> closed);
+  /// There is no heir after all, and it has changed nothing: the file is opened again and written whole.
+  void take_back();
 
   /// Writes what waits, calls back whoever waits for it, and ends the thread. What is recorded later stays in memory.
   void stop();
@@ -62,14 +81,17 @@ class StoredLedger final : public delivery::Ledger {
   using Done = std::function<void(Result<void>)>;
   struct Waiting {
     LedgerFile::Changes changes;
+    std::vector<delivery::LedgerEntry> held, released;  // for an heir
     std::vector<Done> done;
-    std::size_t count = 0;  // of changes
+    std::size_t count = 0;  // of all of them
   };
 
   StoredLedger(Options options, delivery::LedgerSecret secret);
   void load();
   void run();
-  Result<void> write(const LedgerFile::Changes& changes);
+  bool has_work() const;
+  void pass_on();
+  Result<void> write(const Waiting& waiting);
   Result<void> open_file();
   Result<void> write_whole();
   void wrote(const Result<void>& result);
@@ -91,7 +113,11 @@ class StoredLedger final : public delivery::Ledger {
   Waiting waiting_;
   bool incomplete_ = false;  // the file lacks something that is in memory: it is written whole next time
   bool stopping_ = false;
+  std::shared_ptr<LedgerHeir> next_heir_;  // until the file is closed
+  std::function<void()> on_closed_;
+  bool taken_back_ = false;  // and not yet written
 
+  std::shared_ptr<LedgerHeir> heir_;  // changed by the thread alone, with the mutex held
   std::optional<LedgerFile> file_;  // of the thread's, once it runs
   std::thread thread_;
 };

@@ -44,7 +44,7 @@ class RunningDaemon {
     put_certificate("mx1.example.com");
     put_certificate("mx2.example.com");
     write_configuration("first.example.com");
-    thread_ = std::thread([this] { exit_ = app::run((folder / "posternd.toml").string()); });
+    thread_ = std::thread([this] { exit_ = app::run((folder / "posternd.toml").string(), std::nullopt); });
     wait_until([this] { return greeting().starts_with("220 "); });
   }
 

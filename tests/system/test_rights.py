@@ -24,7 +24,9 @@ def facts(path):
 
 
 def children(pid):
-    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Process ids by names."""
+    pids = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return {pathlib.Path(f"/proc/{child}/comm").read_text().strip(): child for child in pids}
 
 
 @pytest.fixture
@@ -61,7 +63,9 @@ def test_root_only_begins(posternd, scripted, secret_leaf, authority):
         assert int(status["CapEff"], 16) == 0 and int(status["CapPrm"], 16) == 0, thread
         assert status["NoNewPrivs"] == "1", thread
         assert "0" not in status["Groups"].split()
-    [loader] = children(pid)
+    own = children(pid)
+    assert set(own) == {"postern-launch", "postern-loader"}
+    loader = own["postern-loader"]
     status = facts(f"/proc/{loader}")
     assert status["Uid"].split() == [str(uid)] * 4
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == READ_EVERYTHING
@@ -87,8 +91,9 @@ def test_root_only_begins(posternd, scripted, secret_leaf, authority):
         assert client.message(message("as nobody")).code == 250
     server.terminate()
     assert server.process.wait() == 0
-    eventually(lambda: not pathlib.Path(f"/proc/{loader}").exists() or facts(f"/proc/{loader}")["State"][0] == "Z",
-               "the loader process ends with posternd")
+    for name, child in own.items():
+        eventually(lambda: not pathlib.Path(f"/proc/{child}").exists() or facts(f"/proc/{child}")["State"][0] == "Z",
+                   f"{name} ends with posternd")  # noqa: B023
     assert (server.folder / "state").stat().st_uid == uid
 
 

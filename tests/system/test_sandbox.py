@@ -12,6 +12,7 @@ import pytest
 from harness.dialogue import tls_context
 from harness.messages import message
 from harness.wait import eventually
+from test_rights import children
 
 SENDER = "sender@elsewhere.test"
 FILTERED, FREE = "2", "0"
@@ -28,9 +29,7 @@ def modes(pid):
 
 
 def loader_of(pid):
-    [loader] = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-                if pathlib.Path(f"/proc/{child}/comm").read_text() == "postern-loader\n"]
-    return loader
+    return children(pid)["postern-loader"]
 
 
 def deliver(server, subject, size=100):

@@ -9,7 +9,7 @@ import socket
 from .configuration import toml
 from .dialogue import Dialogue, connect
 from .ports import free_port
-from .processes import Process, environment, program, run, sanitizer_report
+from .processes import Adopted, Process, environment, orphans_are_ours, program, run, sanitizer_report
 from .wait import LIMIT, eventually
 
 HOSTNAME = "mx.example.test"
@@ -90,6 +90,22 @@ class Posternd:
         """SIGTERM, without waiting."""
         self._end_is_expected = True
         self.process.signal(signal.SIGTERM)
+
+    def upgrade(self):
+        """SIGUSR2: waits until another process serves. Returns the one before, whose sessions may go on."""
+        old = self.process
+
+        def another():
+            try:
+                pid = self.status()["pid"]
+            except (OSError, ValueError):  # a connection to the old one, which closes
+                return None
+            return pid if pid != old.pid else None
+        with orphans_are_ours():
+            old.signal(signal.SIGUSR2)
+            pid = eventually(another, lambda: f"another posternd serves; they said:\n{old.stderr}")
+        self.process = Adopted(old, pid)
+        return old
 
     def hang_up(self):
         self.process.signal(signal.SIGHUP)

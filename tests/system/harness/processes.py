@@ -1,5 +1,7 @@
 """Programs started by a test: each in a process group of its own, its output in files, ended by process id."""
 
+import contextlib
+import ctypes
 import os
 import pathlib
 import shutil
@@ -120,3 +122,44 @@ class Process:
         except ProcessLookupError:
             pass
         self._popen.wait(LIMIT)
+
+
+@contextlib.contextmanager
+def orphans_are_ours():
+    """What a child of ours starts and leaves behind becomes our child."""
+    set_child_subreaper = 36
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    assert prctl(set_child_subreaper, 1, 0, 0, 0) == 0
+    try:
+        yield
+    finally:
+        prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+class Adopted(Process):
+    """A child of this process that a program of ours has started; it writes to where that one writes."""
+
+    def __init__(self, parent, pid):  # pylint: disable=super-init-not-called
+        self.name, self.argv, self.pid = parent.name, parent.argv, pid
+        self.stdout_path, self.stderr_path = parent.stdout_path, parent.stderr_path
+        self._group = os.getpgid(pid)
+        self._exit_code = None
+
+    @property
+    def exit_code(self):
+        if self._exit_code is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self._exit_code = os.waitstatus_to_exitcode(status) if ended else None
+        return self._exit_code
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def wait(self, limit=LIMIT):
+        eventually(lambda: not self.running(), lambda: f"{self.name} (pid {self.pid}) ends; it said:\n{self.stderr}", limit)
+        return self.exit_code
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._group, signal.SIGKILL)
+        self.wait()
