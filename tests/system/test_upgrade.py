@@ -1,6 +1,5 @@
 """SIGUSR2: a new posternd takes over, and nobody who sends mail notices."""
 
-import contextlib
 import fcntl
 import itertools
 import os
