@@ -282,8 +282,9 @@ void Inbound::on_failure(const Error& error) {
 void Inbound::shut_down() {
   shutting_down_ = true;
   if (phase_ != Phase::Talking) return;
-  if (!smtp_ || (stream_ && !stream_->established())) return close_now("shutting down");
-  smtp_->shut_down();
+  if (smtp_) smtp_->shut_down();
+  // Who has not been greeted yet, or has a handshake under way, hears of it then, for a sender whose handshake is cut off may
+  // come back in clear. Both have a time limit.
   pump();
 }
 

@@ -86,7 +86,7 @@ class Inbound : private uv::SocketHandler {
   const IpAddress& peer_address() const { return peer_.address; }
   SessionView view() const;
 
-  /// 421 between transactions; inside one as soon as it has ended.
+  /// 421 between transactions; inside one, or during a handshake, as soon as it has ended.
   void shut_down();
   /// The time for shut_down() is over: closed now, unless a message is past its dot.
   void close_unless_awaiting_outcome();

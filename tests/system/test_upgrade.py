@@ -59,10 +59,7 @@ class Crowd:
             for line in ("EHLO client.example.test", "STARTTLS"):
                 if client.command(line).code == 421:
                     return False
-            try:
-                client.wrap(context)
-            except ssl.SSLError:  # a handshake that has not ended when the old one steps down is closed
-                return False
+            client.wrap(context)
         for line in lines:
             try:
                 reply = client.command(line)
