@@ -61,7 +61,8 @@ lintian --allow-root --fail-on error --tag-display-limit 0 "$deb"
 base=${POSTERN_DEB_ROOT:-$work/base}
 if [ ! -e "$base/etc/debian_version" ]; then
   say "debootstrap"
-  debootstrap --variant=minbase bookworm "$base" http://deb.debian.org/debian >"$work/debootstrap.log" 2>&1 ||
+  # shellcheck disable=SC2086  # nothing, or one address
+  debootstrap --variant=minbase bookworm "$base" ${POSTERN_DEB_MIRROR-} >"$work/debootstrap.log" 2>&1 ||
     { tail -n 20 "$work/debootstrap.log" >&2; die "debootstrap failed"; }
 fi
 cp -a "$base" "$root"
