@@ -38,20 +38,27 @@ std::string reason(int error) { return std::generic_category().message(error); }
 /// The first octet says whether more follows, the rest are names, one for each descriptor.
 enum class Part : char { More = 'm', Last = 'l' };
 
-union Ancillary {
-  std::array<char, CMSG_SPACE(descriptors_a_message * sizeof(int))> octets;
-  cmsghdr aligned;
+/// A message with room for descriptors beside its text.
+struct Envelope {
+  explicit Envelope(std::string& text) : content{text.data(), text.size()} {
+    message.msg_iov = &content;
+    message.msg_iovlen = 1;
+    message.msg_control = room.data();
+    message.msg_controllen = sizeof room;
+  }
+  Envelope(const Envelope&) = delete;
+  Envelope& operator=(const Envelope&) = delete;
+
+  iovec content;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(descriptors_a_message * sizeof(int))> room{};
+  msghdr message{};
 };
 
 bool send_part(int socket, Part part, const std::string& names, std::span<const int> descriptors) {
   std::string text(1, static_cast<char>(part));
   text += names;
-  iovec content{text.data(), text.size()};
-  Ancillary ancillary{};
-  msghdr message{};
-  message.msg_iov = &content;
-  message.msg_iovlen = 1;
-  message.msg_control = ancillary.octets.data();
+  Envelope envelope(text);
+  msghdr& message = envelope.message;
   message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
   cmsghdr* header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
@@ -73,13 +80,8 @@ std::optional<Request> receive(int socket) {
   Request request;
   for (;;) {
     std::string text(octets_a_message, '\0');
-    iovec content{text.data(), text.size()};
-    Ancillary ancillary{};
-    msghdr message{};
-    message.msg_iov = &content;
-    message.msg_iovlen = 1;
-    message.msg_control = ancillary.octets.data();
-    message.msg_controllen = sizeof ancillary.octets;
+    Envelope envelope(text);
+    msghdr& message = envelope.message;
     const ssize_t length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     if (length < 0 && errno == EINTR) continue;
     if (length <= 0) return std::nullopt;

@@ -101,13 +101,12 @@ class Answers {
       reply.senders.push_back({sender, report::is_verified(sender), row.missing, counts_of(counts)});
     }
     reply.sender_count = reply.senders.size();
-    keep_heaviest(reply.senders, static_cast<std::size_t>(std::min<std::uint64_t>(request.limit, control::page_rows_max)),
+    keep_heaviest(reply.senders, rows_of_page(request.limit),
                   [](const control::SniSender& one) { return one.counts.handshakes + one.counts.clear_sessions; });
     for (auto& refusal : refusals(*window)) {
       (refusal.server_name.empty() ? reply.nameless_refusals : reply.refusals).push_back(std::move(refusal));
     }
-    keep_heaviest(reply.refusals, rows_max, weight_of_refusal);
-    keep_heaviest(reply.nameless_refusals, rows_max, weight_of_refusal);
+    keep_heaviest_refusals(reply);
     return reply;
   }
 
@@ -132,8 +131,7 @@ class Answers {
       if (ours) reply.refused += refusal.refused;
       (without ? reply.nameless_refusals : reply.refusals).push_back(std::move(refusal));
     }
-    keep_heaviest(reply.refusals, rows_max, weight_of_refusal);
-    keep_heaviest(reply.nameless_refusals, rows_max, weight_of_refusal);
+    keep_heaviest_refusals(reply);
     judge(reply);
     return reply;
   }
@@ -146,7 +144,7 @@ class Answers {
     reply.window = request.window;
     reply.domain_count = settings_->mx->all().size();
     reply.domains = summaries(*window);
-    const auto limit = static_cast<std::size_t>(std::min<std::uint64_t>(request.limit, control::page_rows_max));
+    const auto limit = rows_of_page(request.limit);
     std::sort(reply.domains.begin(), reply.domains.end(), before);
     reply.domain_count = std::max<std::uint64_t>(reply.domain_count, reply.domains.size());
     if (reply.domains.size() > limit) reply.domains.resize(limit);
@@ -175,6 +173,16 @@ class Answers {
       return std::pair(weight(b), std::string_view(a.sender)) < std::pair(weight(a), std::string_view(b.sender));
     });
     if (rows.size() > limit) rows.resize(limit);
+  }
+
+  template <class Reply>
+  static void keep_heaviest_refusals(Reply& reply) {
+    keep_heaviest(reply.refusals, rows_max, weight_of_refusal);
+    keep_heaviest(reply.nameless_refusals, rows_max, weight_of_refusal);
+  }
+
+  static std::size_t rows_of_page(std::uint64_t asked) {
+    return static_cast<std::size_t>(std::min<std::uint64_t>(asked, control::page_rows_max));
   }
 
   std::vector<control::SniRefusal> refusals(Window window) const {
