@@ -1,9 +1,11 @@
 """A real Dovecot as the mail store: its LMTP server on a unix socket, read back with doveadm."""
 
+import email
 import grp
 import os
 import pathlib
 import pwd
+import signal
 import socket
 
 from .ports import free_port
@@ -79,11 +81,11 @@ def _name_of(uid, gid):
 # LMTP over TCP, in clear (with STARTTLS) and under TLS; loopback is believed when it says XCLIENT.
 _TCP_LISTENERS = """\
   inet_listener lmtp {{
-    address = 127.0.0.1
+    address = {host}
     port = {port}
   }}
   inet_listener lmtps {{
-    address = 127.0.0.1
+    address = {host}
     port = {tls_port}
     ssl = yes
   }}
@@ -99,10 +101,10 @@ ssl_key = <{key}
 class Dovecot:
     """One running Dovecot. Its users are those of `users`; anybody else is unknown to it.
 
-    With a `leaf` it also listens on TCP: see tcp_target and tls_target.
+    With a `leaf` it also listens on TCP, at `host`: see tcp_target and tls_target.
     """
 
-    def __init__(self, folder, users, leaf=None, *, plugins=""):
+    def __init__(self, folder, users, leaf=None, *, host="127.0.0.1", port=None, plugins=""):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
@@ -120,9 +122,9 @@ class Dovecot:
         self._configuration = self.folder / "dovecot.conf"
         listeners, more = "", ""
         if leaf is not None:
-            port, tls_port = free_port(), free_port()
-            self.tcp_target, self.tls_target = f"127.0.0.1:{port}", f"127.0.0.1:{tls_port}"
-            listeners = _TCP_LISTENERS.format(port=port, tls_port=tls_port)
+            port, tls_port = port or free_port(), free_port()
+            self.tcp_target, self.tls_target = f"{host}:{port}", f"{host}:{tls_port}"
+            listeners = _TCP_LISTENERS.format(host=host, port=port, tls_port=tls_port)
             chain, key = leaf.write(self.folder, "tls")
             more = _TCP.format(chain=chain, key=key)
         self._configuration.write_text(
@@ -153,6 +155,13 @@ class Dovecot:
         # Left behind by a killed master; a new one would find it.
         for name in ("master.pid", "lmtp"):
             (self.folder / "run" / name).unlink(missing_ok=True)
+
+    def freeze(self):
+        """SIGSTOP to the whole of it: who connects is taken by the kernel, and nobody reads."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     def stop(self):
         if self._process.running():
@@ -212,6 +221,13 @@ class Dovecot:
             return []
         output = self.doveadm("-f", "tab", "fetch", "-u", user, "hdr.subject", "mailbox", "INBOX")
         return output.decode().splitlines()[1:]
+
+    def subjects_of_all(self):
+        """The same of everybody, {user: subjects}, without asking Dovecot."""
+        made = {}
+        for path in self.folder.glob("mail/*/Maildir/new/*"):
+            made.setdefault(path.parts[-4], []).append(email.message_from_bytes(path.read_bytes())["Subject"])
+        return made
 
     def messages(self, user):
         """All messages of the user's INBOX as they lie there, oldest first."""

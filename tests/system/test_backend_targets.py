@@ -1,0 +1,128 @@
+"""Three Dovecots behind one backend: which of them takes what, while one of them is stopped and started."""
+
+import collections
+import contextlib
+import queue
+import threading
+
+import pytest
+
+from harness.dovecot import Dovecot
+from harness.messages import message
+from harness.wait import LIMIT, eventually
+
+SENDER = "sender@elsewhere.test"
+# So many that each of three targets has some of them, whatever the targets are called: all but once in 60,000 times.
+MANY = [f"many{number}@example.test" for number in range(30)]
+ORDERED, LEAST = "ordered@example.test", "least@example.test"
+
+
+@pytest.fixture(scope="module")
+def stores(session_folder):
+    with contextlib.ExitStack() as ends:
+        made = []
+        for number in range(3):
+            made.append(Dovecot(session_folder / f"target-{number}", [*MANY, ORDERED, LEAST]))
+            ends.callback(made[-1].stop)
+        yield made
+
+
+@pytest.fixture
+def balanced(posternd, stores):
+    """A posternd in front of the three."""
+    def make(balance):
+        return posternd(workers=1, backend={"to": [store.target for store in stores], "balance": balance})
+    return make
+
+
+def send(server, subject, *recipients):
+    with server.greeted(limit=4 * LIMIT) as client:
+        client.envelope(SENDER, *recipients)
+        reply = client.message(message(subject))
+    assert reply.code == 250, reply
+
+
+def holders(stores, subject):
+    """{user: the number of the one Dovecot that has a message of this subject for them}."""
+    found = collections.defaultdict(list)
+    for number, store in enumerate(stores):
+        for user, subjects in store.subjects_of_all().items():
+            found[user] += [number] * subjects.count(subject)
+    assert all(len(numbers) == 1 for numbers in found.values() if numbers), found
+    return {user: numbers[0] for user, numbers in found.items() if numbers}
+
+
+@contextlib.contextmanager
+def without(server, stores, number):
+    """While one of them is dead; afterwards it is up again, and posternd knows it."""
+    stores[number].kill()
+    try:
+        yield
+    finally:
+        stores[number].start()
+    eventually(lambda: server.status()["backends"][number]["up"], "the target is up again")
+
+
+def test_recipients_stay_on_their_target(balanced, stores):
+    server = balanced("hash")
+    send(server, "to all", *MANY)
+    home = holders(stores, "to all")
+    assert set(home) == set(MANY) and set(home.values()) == {0, 1, 2}, home
+    # The same people by other spellings, each in a message of its own.
+    for user in MANY[:9]:
+        send(server, "to one", user.replace("many", "Many").replace("@", "+News@"))
+    assert holders(stores, "to one") == {user: home[user] for user in MANY[:9]}
+    # Who lived on a target that has died moves; nobody else does.
+    with without(server, stores, 1):
+        send(server, "one is dead", *MANY)
+        moved = {user: number for user, number in home.items() if number != 1}
+    elsewhere = holders(stores, "one is dead")
+    assert set(elsewhere) == set(MANY) and set(elsewhere.values()) == {0, 2}
+    assert {user: elsewhere[user] for user in moved} == moved
+    send(server, "all are back", *MANY)
+    assert holders(stores, "all are back") == home
+
+
+def test_the_first_target_takes_all_as_long_as_it_lives(balanced, stores):
+    server = balanced("order")
+    for number in range(3):
+        send(server, f"first {number}", ORDERED)
+    with without(server, stores, 0):
+        send(server, "second", ORDERED)
+        with without(server, stores, 1):
+            send(server, "third", ORDERED)
+    send(server, "first again", ORDERED)
+    assert [sorted(store.subjects(ORDERED)) for store in stores] == [
+        ["first 0", "first 1", "first 2", "first again"], ["second"], ["third"]]
+
+
+def test_who_is_busy_gets_nothing_more(balanced, stores):
+    server = balanced("least")
+    for number in range(6):
+        send(server, f"in turn {number}", LEAST)
+    assert [len(store.subjects(LEAST)) for store in stores] == [2, 2, 2]
+    done = queue.Queue()
+
+    def deliver(subject):
+        send(server, subject, LEAST)
+        done.put(subject)
+
+    stores[2].freeze()
+    try:
+        clients = [threading.Thread(target=deliver, args=(f"at once {number}",)) for number in range(3)]
+        for client in clients:
+            client.start()
+        first = {done.get(timeout=LIMIT) for _ in range(2)}
+        # One of the three has gone to the frozen one and waits there; all the others are taken by its neighbours.
+        for number in range(4):
+            send(server, f"meanwhile {number}", LEAST)
+        assert done.empty()
+    finally:
+        stores[2].thaw()
+    (last,) = {f"at once {number}" for number in range(3)} - first
+    assert done.get(timeout=LIMIT) == last
+    for client in clients:
+        client.join()
+    assert stores[2].subjects(LEAST)[2:] == [last]
+    assert all(len(store.subjects(LEAST)) >= 4 for store in stores[:2])
+    assert sum(len(store.subjects(LEAST)) for store in stores) == 13
