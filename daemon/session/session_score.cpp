@@ -66,7 +66,7 @@ void SessionScore::ended(End how) {
 
 report::FailedHandshake SessionScore::failure(const tls::Stream& stream, const std::string& reason) const {
   report::FailedHandshake made;
-  made.reason = escaped(reason);
+  made.reason = reason;  // BoringSSL's words or ours
   made.version = stream.facts().version;
   // Our certificate goes out with the answer to the ClientHello.
   made.stage = tls_ == Tls::Established ? "after the handshake" : credential_ ? "certificate" : "ClientHello";

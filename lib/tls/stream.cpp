@@ -4,6 +4,7 @@
 #include "tls/stream.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <utility>
 
@@ -20,11 +21,29 @@ namespace {
 constexpr std::size_t record_plaintext_octets_max = 16384;  // RFC 8446 section 5.1
 constexpr std::size_t write_octets_max = std::size_t{1} << 30;
 
+constexpr std::size_t clear_alert_octets = 7;  // header, level, description
+
 /// Ciphertext on its way in and out.
 struct Wire {
   ByteQueue input;
   ByteQueue output;
+  std::array<char, clear_alert_octets> last_read{};  ///< the latest octets that BoringSSL took
+
+  void remember(std::string_view octets) {
+    const auto kept = octets.substr(octets.size() - std::min(octets.size(), last_read.size()));
+    std::copy(last_read.begin() + static_cast<std::ptrdiff_t>(kept.size()), last_read.end(), last_read.begin());
+    std::copy(kept.begin(), kept.end(), last_read.end() - static_cast<std::ptrdiff_t>(kept.size()));
+  }
 };
+
+/// The alert in the record that was read last, if that is an alert in clear (RFC 8446 section 5.1).
+std::optional<int> alert_in_clear(const Wire& wire) {
+  constexpr char alert = 21, major_version = 3;
+  const auto& record = wire.last_read;
+  if (record[0] != alert || record[1] != major_version || record[3] != 0 || record[4] != 2) return std::nullopt;
+  if (record[5] != SSL3_AL_WARNING && record[5] != SSL3_AL_FATAL) return std::nullopt;
+  return static_cast<unsigned char>(record[6]);
+}
 
 int read_wire(BIO* bio, char* out, int out_length) noexcept {
   ByteQueue& input = static_cast<Wire*>(BIO_get_data(bio))->input;
@@ -35,6 +54,7 @@ int read_wire(BIO* bio, char* out, int out_length) noexcept {
   }
   const std::string_view waiting = input.view().substr(0, static_cast<std::size_t>(out_length));
   std::copy(waiting.begin(), waiting.end(), out);
+  static_cast<Wire*>(BIO_get_data(bio))->remember(waiting);
   input.consume(waiting.size());
   return static_cast<int>(waiting.size());
 }
@@ -237,6 +257,9 @@ class TlsStream final : public Stream {
       if (!during_handshake) return PeerClosed{};
       connection_.alert_received = alert_close_notify;
     }
+    // A client with OpenSSL that refuses a certificate of TLS 1.3 says so in clear, because it has not yet switched to
+    // its key for writing; BoringSSL only sees a record that is too short.
+    if (during_handshake && !connection_.alert_received) connection_.alert_received = alert_in_clear(wire_);
     return TlsFailed{.reason = reason(library_reason),
                      .alert_received = connection_.alert_received,
                      .alert_sent = connection_.alert_sent,

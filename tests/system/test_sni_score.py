@@ -211,8 +211,8 @@ def until_server_flight(connection, name):
     assert connection.recv(65536)
 
 
-def test_a_reset_instead_of_a_finished_and_a_silent_close(scored, names):
-    """As node does it (rejectUnauthorized), and OpenSMTPD."""
+def test_a_reset_an_alert_in_clear_or_a_silent_close_instead_of_a_finished(scored, names):
+    """As node does it (rejectUnauthorized), OpenSSL, and OpenSMTPD."""
     names.client("127.0.0.51", "out.resets.test")
     names.client("127.0.0.52", "out.closes.test")
     names.client("127.0.0.53", "out.looks.test")
@@ -230,6 +230,14 @@ def test_a_reset_instead_of_a_finished_and_a_silent_close(scored, names):
     closes = wait_for(server, "closes.test", lambda seen: seen["refused"] == 1)
     assert kinds(closes["refusals"]) == {"connection closed": 1}
     connection.close()
+
+    # OpenSSL sends the alert in clear, because its key for writing is not in use yet.
+    names.client("127.0.0.54", "out.openssl.test")
+    refuses = greeted_socket(server, "127.0.0.54")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ssl.create_default_context().wrap_socket(refuses, server_hostname=MX)
+    alerts = wait_for(server, "openssl.test", lambda seen: seen["handshakes"] == 1)
+    assert kinds(alerts["refusals"]) == {"alert unknown_ca": 1}
 
     # Whoever says EHLO and leaves has refused nothing.
     with socket.create_connection(server.address(), timeout=LIMIT, source_address=("127.0.0.53", 0)) as plain:

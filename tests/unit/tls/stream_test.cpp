@@ -224,6 +224,27 @@ TEST_CASE("an alert that the peer sends is named", "[stream]") {
   CHECK_FALSE(server->established());
 }
 
+TEST_CASE("an alert in clear in the place of the client's Finished, as OpenSSL sends it", "[stream]") {
+  const auto piece = GENERATE(std::size_t{1}, std::size_t{4}, std::size_t{7});
+  const auto server = default_server();
+  const auto client = trusting_client(name("default.example"));
+  server->receive(client->take_output());
+  CHECK_FALSE(server->next());  // its flight is out, and the client has something against the certificate
+  REQUIRE_FALSE(server->take_output().empty());
+  const std::string change_cipher_spec("\x14\x03\x03\x00\x01\x01", 6), alert("\x15\x03\x03\x00\x02\x02\x30", 7);
+  Heard heard;
+  for (const std::string& record : {change_cipher_spec, alert}) {
+    for (std::size_t at = 0; at < record.size(); at += piece) {
+      server->receive(std::string_view(record).substr(at, piece));
+      heard.take_events(*server);
+    }
+  }
+  REQUIRE(heard.failed);
+  CHECK(heard.failed->reason == "peer sent alert unknown_ca");
+  CHECK(heard.failed->alert_received == 48);
+  CHECK(heard.failed->during_handshake);
+}
+
 TEST_CASE("an alert after the handshake, as Exim sends it when it refuses a certificate", "[stream]") {
   const auto server = default_server();
   PlainClient client;
