@@ -19,18 +19,18 @@ BackendConnection::BackendConnection(uv::Loop& loop, Owner& owner, delivery::Con
       owner_(owner),
       id_(id),
       settings_(std::move(settings)),
-      connect_deadline_(loop.now() + settings_.connect_max),
+      addresses_(loop.now() + settings_.connect_max),
       timer_(loop, [this] { expired(); }) {
-  timer_.start_at(connect_deadline_);
+  timer_.start_at(loop.now() + settings_.connect_max);
 }
 
 BackendConnection::~BackendConnection() = default;
 
 // --- connecting ---
 
-void BackendConnection::connect_any(const std::vector<Endpoint>& addresses) {
+void BackendConnection::connect_any(std::vector<Endpoint> addresses) {
   if (phase_ != Phase::Dialling) return;
-  addresses_.assign(addresses.begin(), addresses.end());
+  addresses_.fill(std::move(addresses));
   phase_ = Phase::Connecting;
   connect_next();
 }
@@ -45,11 +45,10 @@ void BackendConnection::cannot_connect(Error why) {
 }
 
 void BackendConnection::connect_next() {
-  const auto left = std::max(connect_deadline_ - loop_.now(), Duration::zero());
-  timer_.start_at(loop_.now() + left / static_cast<Duration::rep>(addresses_.size()));
-  const Endpoint next = addresses_.front();
-  addresses_.pop_front();
-  socket_ = uv::Socket::connect(loop_, next, *this);
+  const auto attempt = addresses_.next(loop_.now());
+  timer_.start_at(attempt.until);
+  peer_ = attempt.to;
+  socket_ = uv::Socket::connect(loop_, attempt.to, *this);
 }
 
 void BackendConnection::connect_failed(Error error) {

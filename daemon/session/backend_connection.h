@@ -2,7 +2,6 @@
 // limits. It carries bytes and tells its owner what the session says; who uses it for what is the owner's business.
 #pragma once
 
-#include <deque>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -11,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/instant.h"
+#include "daemon/session/address_queue.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/socket.h"
 #include "daemon/uv/work_pool.h"
@@ -50,13 +50,16 @@ class BackendConnection final : private uv::SocketHandler {
   ~BackendConnection() override;
 
   /// Tries one address after the other, each for its share of the time that is left.
-  void connect_any(const std::vector<Endpoint>& addresses);
+  void connect_any(std::vector<Endpoint> addresses);
   void connect_unix(const std::string& path);
   /// The target has no address.
   void cannot_connect(Error why);
 
   /// Only from PeerReady on, until it has failed.
   smtp::ClientSession& session() { return *session_; }
+
+  /// Whom it is connected to, or tries; nothing for a unix socket.
+  const std::optional<Endpoint>& peer() const { return peer_; }
 
   /// Null without TLS, and until its handshake is over.
   const tls::HandshakeFacts* tls_facts() const { return secured() ? &stream_->facts() : nullptr; }
@@ -105,8 +108,8 @@ class BackendConnection final : private uv::SocketHandler {
   Owner& owner_;
   delivery::ConnectionId id_;
   Settings settings_;
-  Instant connect_deadline_;
-  std::deque<Endpoint> addresses_;              // still to be tried
+  AddressQueue addresses_;  // still to be tried
+  std::optional<Endpoint> peer_;
   std::optional<smtp::ClientSession> session_;  // from the moment the connection stands
   std::unique_ptr<tls::Stream> stream_;         // from the moment that TLS begins
   std::unique_ptr<uv::Socket> socket_;

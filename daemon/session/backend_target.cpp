@@ -10,9 +10,6 @@ namespace postern::session {
 
 namespace {
 
-// A name is asked for again when its answer is this old, whatever it said; and not for every connection when it says 0.
-constexpr Duration addresses_age_min = std::chrono::seconds(1);
-constexpr Duration addresses_age_max = std::chrono::hours(1);
 // When there is no place for a look, or the last one was useless.
 constexpr Duration look_again_after = std::chrono::seconds(1);
 
@@ -74,7 +71,12 @@ BackendTarget::BackendTarget(const Environment& environment, delivery::Target ta
             }),
       idle_timer_(environment.loop, [this] { expire_idle(); }),
       look_timer_(environment.loop, [this] { look(); }),
-      health_({environment.options.backoff_first, environment.options.backoff_max}) {}
+      health_({environment.options.backoff_first, environment.options.backoff_max}) {
+  if (const auto* named = std::get_if<delivery::HostTarget>(&target_)) {
+    addresses_.emplace(environment.loop, environment.resolver, named->host, environment.backend.timeouts.connect,
+                       [this] { leave_old_addresses(); });
+  }
+}
 
 BackendTarget::~BackendTarget() = default;
 
@@ -106,6 +108,8 @@ BackendTarget::Lease BackendTarget::lease(TaskId task, Freshness freshness) {
 void BackendTarget::lend(delivery::ConnectionId id, TaskId task) {
   connections_.at(id).holder = task;
   lent_.emplace(task, id);
+  // Connections may be kept for so long that nobody would notice where the name has moved.
+  if (addresses_) addresses_->refresh();
 }
 
 BackendConnection& BackendTarget::connection(TaskId task) { return *connections_.at(lent_.at(task)).connection; }
@@ -136,7 +140,8 @@ void BackendTarget::drop(TaskId task) {
 
 /// The connection is idle: it goes to who waits, to the pool, or away.
 void BackendTarget::release(delivery::ConnectionId id, Instant idle_since) {
-  if (closing_ || pool_.worn_out(id, environment_.loop.now()) || pool_.wanted_elsewhere()) return retire(id, Farewell::Quit);
+  const bool worn = pool_.worn_out(id, environment_.loop.now()) || has_moved(connections_.at(id));
+  if (closing_ || worn || pool_.wanted_elsewhere()) return retire(id, Farewell::Quit);
   const auto waiter = pool_.give_back(id, idle_since);
   if (!waiter) {
     connections_.at(id).has_rested = true;
@@ -208,31 +213,33 @@ void BackendTarget::dial_for(delivery::ConnectionId id, TaskId task) {
 void BackendTarget::connect(BackendConnection& connection, delivery::ConnectionId id) {
   if (const auto* path = std::get_if<delivery::UnixTarget>(&target_)) return connection.connect_unix(path->path);
   if (const auto* endpoint = std::get_if<Endpoint>(&target_)) return connection.connect_any({*endpoint});
-  if (environment_.loop.now() < addresses_until_) return connection.connect_any(endpoints());
-
-  const auto& host = std::get<delivery::HostTarget>(target_);
-  environment_.resolver.addresses(host.host, [weak = weak_from_this(), id](const Result<uv::Resolved>& found) {
+  addresses_->find([weak = weak_from_this(), id](const HostAddresses::Found& found) {
     if (const auto self = weak.lock()) self->resolved(id, found);
   });
 }
 
-std::vector<Endpoint> BackendTarget::endpoints() const {
-  std::vector<Endpoint> made;
-  for (const auto& address : addresses_) made.push_back({address, std::get<delivery::HostTarget>(target_).port});
-  return made;
-}
-
-/// While DNS fails, the addresses that were known last are better than none.
-void BackendTarget::resolved(delivery::ConnectionId id, const Result<uv::Resolved>& found) {
-  if (found && !found->addresses.empty()) {
-    addresses_ = found->addresses;
-    addresses_until_ = environment_.loop.now() + std::clamp(found->ttl, addresses_age_min, addresses_age_max);
-  }
+void BackendTarget::resolved(delivery::ConnectionId id, const HostAddresses::Found& found) {
   const auto dialling = connections_.find(id);
   if (dialling == connections_.end()) return;
   auto& connection = *dialling->second.connection;
-  if (!addresses_.empty()) return connection.connect_any(endpoints());
-  connection.cannot_connect(found ? Error{"its name has no address"} : found.error());
+  if (!found) return connection.cannot_connect(found.error());
+  std::vector<Endpoint> endpoints;
+  for (const auto& address : *found) endpoints.push_back({address, std::get<delivery::HostTarget>(target_).port});
+  connection.connect_any(std::move(endpoints));
+}
+
+/// Whether DNS has another address by now.
+bool BackendTarget::has_moved(const Kept& kept) const {
+  return addresses_ && kept.connection->peer() && !addresses_->has(kept.connection->peer()->address);
+}
+
+/// Idle connections to them; the others follow when they are given back.
+void BackendTarget::leave_old_addresses() {
+  std::vector<delivery::ConnectionId> old;
+  for (const auto& [id, kept] : connections_) {
+    if (kept.ready && !kept.holder && !kept.closing && has_moved(kept)) old.push_back(id);
+  }
+  for (const auto id : old) retire(id, Farewell::Quit);
 }
 
 void BackendTarget::greeted(delivery::ConnectionId id, const smtp::PeerExtensions& extensions) {
@@ -349,7 +356,7 @@ void BackendTarget::failed(delivery::ConnectionId id, smtp::SessionFailed failed
   if (holder) lent_.erase(*holder);
   const bool unwell = !loss.was_ready || no_answer_to_look;
   if (unwell && health_.failed(kept.attempt, environment_.loop.now(), loss.failed.error.text)) note_pause();
-  if (!loss.was_ready) addresses_until_ = {};
+  if (!loss.was_ready && addresses_) addresses_->doubt();
   retire(id, Farewell::None);
   if (holder) borrower_.on_lost(*holder, loss);
   if (look_again) look();

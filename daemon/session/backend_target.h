@@ -14,6 +14,7 @@
 
 #include "daemon/session/backend_connection.h"
 #include "daemon/session/backends.h"
+#include "daemon/session/host_addresses.h"
 #include "delivery/health.h"
 #include "delivery/pool.h"
 #include "delivery/settings.h"
@@ -128,8 +129,9 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
   Kept& dial(delivery::ConnectionId id);
   void dial_for(delivery::ConnectionId id, TaskId task);
   void connect(BackendConnection& connection, delivery::ConnectionId id);
-  void resolved(delivery::ConnectionId id, const Result<uv::Resolved>& found);
-  std::vector<Endpoint> endpoints() const;
+  void resolved(delivery::ConnectionId id, const HostAddresses::Found& found);
+  bool has_moved(const Kept& kept) const;
+  void leave_old_addresses();
   void lend(delivery::ConnectionId id, TaskId task);
   void greeted(delivery::ConnectionId id, const smtp::PeerExtensions& extensions);
   std::optional<Error> unusable(const smtp::PeerExtensions& extensions) const;
@@ -163,8 +165,7 @@ class BackendTarget final : private BackendConnection::Owner, public std::enable
   uv::Timer look_timer_;
   delivery::Health health_;
   std::optional<smtp::Capabilities> offered_;
-  std::vector<IpAddress> addresses_;  // of a host name, at its last resolution
-  Instant addresses_until_{};
+  std::optional<HostAddresses> addresses_;  // of a target that is a host name
   bool closing_ = false;
 };
 

@@ -111,6 +111,12 @@ void RelayBackends::configure(std::shared_ptr<const delivery::RouteTable> routes
   std::erase_if(offers_, [&](const auto& entry) { return !is_configured(entry.first); });
   failed_until_.clear();
   probes_.clear();
+  std::erase_if(hosts_, [this](const auto& entry) {
+    return std::none_of(routes_->backends().begin(), routes_->backends().end(), [&entry](const auto& backend) {
+      return std::any_of(backend.targets.begin(), backend.targets.end(),
+                         [&entry](const auto& target) { return delivery::to_string(target) == entry.first; });
+    });
+  });
   probe_unknown();
 }
 
@@ -144,8 +150,15 @@ RelayLink& RelayBackends::dial(const delivery::Target& target, const delivery::B
   auto made = std::make_unique<RelayLink>(loop_, owner, timeouts, [this](RelayLink& link) { link_closed(link); });
   RelayLink& link = *made;
   links_[&link] = std::move(made);
-  link.dial(target, resolver_);
+  link.dial(target, host_of(target, timeouts.connect));
   return link;
+}
+
+HostAddresses* RelayBackends::host_of(const delivery::Target& target, Duration connect_max) {
+  const auto* named = std::get_if<delivery::HostTarget>(&target);
+  if (named == nullptr) return nullptr;
+  // A session has its connection for itself: nothing follows from a change but where the next one goes.
+  return &hosts_.try_emplace(delivery::to_string(target), loop_, resolver_, named->host, connect_max, [] {}).first->second;
 }
 
 void RelayBackends::link_closed(RelayLink& link) {
@@ -154,7 +167,9 @@ void RelayBackends::link_closed(RelayLink& link) {
 }
 
 void RelayBackends::target_failed(const delivery::Target& target) {
-  failed_until_[delivery::to_string(target)] = loop_.now() + failed_target_rests;
+  const auto name = delivery::to_string(target);
+  failed_until_[name] = loop_.now() + failed_target_rests;
+  if (const auto host = hosts_.find(name); host != hosts_.end()) host->second.doubt();
 }
 
 void RelayBackends::target_works(const delivery::Target& target) { failed_until_.erase(delivery::to_string(target)); }

@@ -10,6 +10,7 @@
 
 #include "base/instant.h"
 #include "daemon/session/backends.h"
+#include "daemon/session/host_addresses.h"
 #include "daemon/session/relay_link.h"
 #include "daemon/uv/loop.h"
 #include "daemon/uv/resolver.h"
@@ -52,6 +53,7 @@ class RelayBackends {
   class Probe;
 
   void probe_unknown();
+  HostAddresses* host_of(const delivery::Target& target, Duration connect_max);
   void link_closed(RelayLink& link);
   void tell_if_empty();
 
@@ -62,6 +64,7 @@ class RelayBackends {
   std::unordered_map<RelayLink*, std::unique_ptr<RelayLink>> links_;
   std::map<std::string, relay::Offers> offers_;        // by backend
   std::map<std::string, Instant> failed_until_;        // by target; entries go with their targets
+  std::map<std::string, HostAddresses> hosts_;         // by target, as they are dialled
   std::map<std::string, std::unique_ptr<Probe>> probes_;
   uv::Timer probe_timer_;
   uv::Timer empty_timer_;

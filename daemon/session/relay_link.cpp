@@ -18,35 +18,38 @@ RelayLink::RelayLink(uv::Loop& loop, Owner& owner, const delivery::BackendTimeou
       timeouts_(timeouts),
       closed_(std::move(closed)),
       alive_(std::make_shared<RelayLink*>(this)),
+      addresses_(loop.now() + timeouts.connect),
       timer_(loop, [this] { expired(); }) {
   timer_.start_at(loop.now() + timeouts_.connect);
 }
 
 RelayLink::~RelayLink() { *alive_ = nullptr; }
 
-void RelayLink::dial(const delivery::Target& target, uv::Resolver& resolver) {
+void RelayLink::dial(const delivery::Target& target, HostAddresses* host) {
   if (const auto* endpoint = std::get_if<Endpoint>(&target)) {
-    addresses_ = {*endpoint};
+    addresses_.fill({*endpoint});
     return connect_next();
   }
   if (const auto* path = std::get_if<delivery::UnixTarget>(&target)) {
     socket_ = uv::Socket::connect_unix(loop_, path->path, *this);
     return;
   }
-  const auto& host = std::get<delivery::HostTarget>(target);
-  resolver.addresses(host.host, [alive = alive_, port = host.port](const Result<uv::Resolved>& found) {
+  const auto port = std::get<delivery::HostTarget>(target).port;
+  host->find([alive = alive_, port](const HostAddresses::Found& found) {
     RelayLink* link = *alive;
     if (link == nullptr || link->phase_ != Phase::Dialling) return;
     if (!found) return link->lose(found.error().text);
-    for (const IpAddress& address : found->addresses) link->addresses_.push_back({address, port});
+    std::vector<Endpoint> endpoints;
+    for (const IpAddress& address : *found) endpoints.push_back({address, port});
+    link->addresses_.fill(std::move(endpoints));
     link->connect_next();
   });
 }
 
 void RelayLink::connect_next() {
-  const Endpoint next = addresses_.front();
-  addresses_.pop_front();
-  socket_ = uv::Socket::connect(loop_, next, *this);
+  const auto attempt = addresses_.next(loop_.now());
+  timer_.start_at(attempt.until);
+  socket_ = uv::Socket::connect(loop_, attempt.to, *this);
 }
 
 void RelayLink::on_connected() {
@@ -81,7 +84,7 @@ void RelayLink::lose(const std::string& why) {
 
 void RelayLink::expired() {
   switch (phase_) {
-    case Phase::Dialling: return lose("it did not accept a connection in time");
+    case Phase::Dialling: return on_failure({"it did not accept a connection in time"});
     case Phase::Open: return lose("it did not take what was sent in time");
     case Phase::Closing: return closed_(*this);
   }

@@ -2,7 +2,7 @@
 // mean is lib/relay's.
 #pragma once
 
-#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,8 +10,9 @@
 
 #include "base/instant.h"
 #include "base/result.h"
+#include "daemon/session/address_queue.h"
+#include "daemon/session/host_addresses.h"
 #include "daemon/uv/loop.h"
-#include "daemon/uv/resolver.h"
 #include "daemon/uv/socket.h"
 #include "delivery/settings.h"
 
@@ -36,8 +37,8 @@ class RelayLink final : private uv::SocketHandler {
             std::function<void(RelayLink&)> closed);
   ~RelayLink() override;
 
-  /// Once. Nothing comes of it within the call.
-  void dial(const delivery::Target& target, uv::Resolver& resolver);
+  /// Once. Nothing comes of it within the call. `host` has the addresses of a target that is a host name.
+  void dial(const delivery::Target& target, HostAddresses* host);
 
   void send(std::string bytes);
   std::size_t unsent() const { return socket_ ? socket_->unsent() : 0; }
@@ -64,7 +65,7 @@ class RelayLink final : private uv::SocketHandler {
   delivery::BackendTimeouts timeouts_;
   std::function<void(RelayLink&)> closed_;
   std::shared_ptr<RelayLink*> alive_;      // for an answer of the resolver that comes too late
-  std::deque<Endpoint> addresses_;         // still to be tried
+  AddressQueue addresses_;                 // still to be tried
   std::unique_ptr<uv::Socket> socket_;
   uv::Timer timer_;                        // of dialling, and of octets that the backend does not take
   Phase phase_ = Phase::Dialling;

@@ -1,7 +1,9 @@
-"""Three Dovecots behind one backend: which of them takes what, while one of them is stopped and started."""
+"""Three Dovecots behind one backend: which of them takes what, while one of them is stopped and started, and while the
+name of a backend moves from one to the other."""
 
 import collections
 import contextlib
+import itertools
 import queue
 import threading
 
@@ -9,22 +11,44 @@ import pytest
 
 from harness.dovecot import Dovecot
 from harness.messages import message
+from harness.name_server import NameServer
+from harness.ports import free_port
 from harness.wait import LIMIT, eventually
 
 SENDER = "sender@elsewhere.test"
 # So many that each of three targets has some of them, whatever the targets are called: all but once in 60,000 times.
 MANY = [f"many{number}@example.test" for number in range(30)]
-ORDERED, LEAST = "ordered@example.test", "least@example.test"
+ORDERED, LEAST, NAMED = "ordered@example.test", "least@example.test", "named@example.test"
+ADDRESSES = ["127.0.0.81", "127.0.0.82", "127.0.0.83"]
 
 
 @pytest.fixture(scope="module")
-def stores(session_folder):
+def port():
+    """Theirs, the same at each address."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def stores(session_folder, default_leaf, port):
     with contextlib.ExitStack() as ends:
         made = []
-        for number in range(3):
-            made.append(Dovecot(session_folder / f"target-{number}", [*MANY, ORDERED, LEAST]))
+        for address in ADDRESSES:
+            made.append(Dovecot(session_folder / f"target-{address}", [*MANY, ORDERED, LEAST, NAMED], default_leaf,
+                                host=address, port=port))
             ends.callback(made[-1].stop)
         yield made
+
+
+@pytest.fixture
+def names(folder):
+    server = NameServer(folder / "dns", {"stores.test": has_addresses(ADDRESSES[0])})
+    yield server
+    server.stop()
+
+
+def has_addresses(*addresses):
+    """Records whose answers are old after a second, the least that posternd looks at."""
+    return "\n".join(f"mail 1 IN A {address}" for address in addresses)
 
 
 @pytest.fixture
@@ -126,3 +150,36 @@ def test_who_is_busy_gets_nothing_more(balanced, stores):
     assert stores[2].subjects(LEAST)[2:] == [last]
     assert all(len(store.subjects(LEAST)) >= 4 for store in stores[:2])
     assert sum(len(store.subjects(LEAST)) for store in stores) == 13
+
+
+def test_a_name_is_followed_to_other_addresses(posternd, stores, names, port):
+    server = posternd(f"mail.stores.test:{port}", workers=1, backend={"tls": "off"}, dns={"servers": [names.address]})
+    subjects = (f"named {number}" for number in itertools.count())
+
+    def taken_by(*numbers):
+        """Sends one message, which must be taken: whether it lies in one of these Dovecots."""
+        subject = next(subjects)
+        send(server, subject, NAMED)
+        return any(subject in stores[number].subjects(NAMED) for number in numbers)
+
+    assert taken_by(0)
+    # The old address still answers, and there is a connection to it, which is never idle for long.
+    names.update("stores.test", has_addresses(ADDRESSES[1]))
+    eventually(lambda: taken_by(1), "mail goes to the new address")
+    assert all(taken_by(1) for _ in range(5))
+    eventually(lambda: server.status()["backends"][0]["connections"] == 1, "nothing is kept at the old address")
+    # Of two addresses one is dead.
+    stores[1].kill()
+    names.update("stores.test", has_addresses(*ADDRESSES[1:]))
+    assert all(taken_by(2) for _ in range(3))
+    stores[1].start()
+    # A name that is taken away, and a name server that is mute, leave what was known last.
+    names.update("stores.test", "")
+    stores[2].kill()
+    stores[2].start()
+    assert taken_by(1, 2)
+    names.freeze()
+    for store in stores[1:]:
+        store.kill()
+        store.start()
+    assert taken_by(1, 2)

@@ -51,6 +51,13 @@ class _Named:
     def address(self):
         return f"{self.host}:{self.port}"
 
+    def freeze(self):
+        """SIGSTOP: questions are lost."""
+        self._process.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._process.signal(signal.SIGCONT)
+
     def stop(self):
         self._process.kill()
 
