@@ -8,6 +8,8 @@ from harness.ca import Authority
 from harness.dialogue import tls_context
 from harness.dovecot import Dovecot
 from harness.messages import message
+from harness.mtas import Postfix
+from harness.ports import free_port
 from harness.scripted_lmtp import Step, at, say
 from harness.wait import eventually
 
@@ -30,8 +32,9 @@ def store_leaf(authority):
 
 
 @pytest.fixture(scope="module")
-def tls_dovecot(session_folder, store_leaf):
-    server = Dovecot(session_folder / "tls-dovecot", [USER], leaf=store_leaf)
+def tls_dovecot(session_folder, store_leaf, authority):
+    server = Dovecot(session_folder / "tls-dovecot", [USER], leaf=store_leaf,
+                     plugins=f"ssl_ca = <{authority.root}\nssl_require_crl = no\nssl_verify_client_cert = yes\n")
     yield server
     server.stop()
 
@@ -104,6 +107,66 @@ def test_a_backend_that_asks_for_our_certificate_gets_it(posternd, scripted, aut
                       backend=tls_backend(authority, "implicit", tls_certificate=chain, tls_key=key))
     assert send(server, "who we are").code == 250
     assert backend.client_certificates[0]["subjectAltName"] == (("DNS", "mx.example.test"),)
+
+
+class AskingPostfix(Postfix):
+    """It takes mail only from who shows a certificate of the authority whose root is at `root`."""
+
+    def __init__(self, folder, users, leaf, root):
+        self._root = root
+        super().__init__(folder, users, leaf)
+
+    def more_services(self):
+        self.targets = {}
+        lines = []
+        for mode, more in (("starttls", ""), ("implicit", " -o smtpd_tls_wrappermode=yes")):
+            port = free_port()
+            self.targets[mode] = f"127.0.0.1:{port}"
+            lines += [f"127.0.0.1:{port} inet n - n - - smtpd",
+                      f"  -o smtpd_tls_security_level=encrypt -o smtpd_tls_req_ccert=yes -o smtpd_tls_CAfile={self._root}{more}"]
+        return lines
+
+
+@pytest.fixture(scope="module")
+def asking_postfix(session_folder, store_leaf, authority):
+    server = AskingPostfix(session_folder / "asking-postfix", ["alice"], store_leaf, authority.root)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clients(authority, folder):
+    """What posternd may show: a certificate that the backend trusts, one of a stranger, and none."""
+    def settings(issuer, stem):
+        chain, key = issuer.issue("mx.example.test", usage="clientAuth").write(folder, stem)
+        return {"tls_certificate": chain, "tls_key": key}
+    return {"friend": settings(authority, "friend"), "stranger": settings(Authority(folder / "stranger"), "strange"), "nobody": {}}
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls"])
+def test_postfix_takes_mail_from_who_shows_the_right_certificate(posternd, asking_postfix, authority, clients, mode):
+    refused = {"stranger": "Client certificate not trusted", "nobody": "No client certificate presented"}
+    for who, shown in clients.items():
+        server = posternd(asking_postfix.targets[mode], backend=tls_backend(authority, mode, deliver="smtp", **shown))
+        reply = send(server, f"{who} {mode}")
+        assert (reply.code, reply.enhanced) == ((451, "4.4.1") if who in refused else (250, "2.0.0")), (reply, asking_postfix.log)
+        if who in refused:
+            assert refused[who] in server.status()["backends"][0]["last_failure"]
+    eventually(lambda: any(f"friend {mode}".encode() in kept for kept in asking_postfix.messages("alice")),
+               lambda: f"it is stored; log:\n{asking_postfix.log}")
+    assert not any(who.encode() + b" " in kept for who in refused for kept in asking_postfix.messages("alice"))
+
+
+@pytest.mark.parametrize("mode", ["implicit", "starttls"])
+def test_dovecot_takes_no_mail_from_who_shows_the_wrong_certificate(posternd, tls_dovecot, authority, clients, mode):
+    """It asks everybody, and bears that some have none."""
+    target = tls_dovecot.tls_target if mode == "implicit" else tls_dovecot.tcp_target
+    for who, shown in clients.items():
+        server = posternd(target, backend=tls_backend(authority, mode, **shown))
+        reply = send(server, f"{who} {mode}")
+        assert reply.code == (451 if who == "stranger" else 250), (reply, tls_dovecot.log)
+    assert "certificate verify failed" in tls_dovecot.log
+    assert f"stranger {mode}" not in tls_dovecot.subjects(USER)
 
 
 def test_what_is_wrong_with_the_files_is_said_before_the_start(posternd, authority, folder):
