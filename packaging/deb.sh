@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the Debian package: sh packaging/deb.sh [FOLDER]
 #
-# The .deb is put into FOLDER (default: dist). As root it installs what is needed for that (packaging/deps.sh package).
+# The .deb and the one with its debug symbols are put into FOLDER (default: dist). As root it installs what is needed for that (packaging/deps.sh package).
 # The sources are those of the last commit, or, where there is no git, what lies here.
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,5 +27,5 @@ dpkg-buildpackage --build=binary --unsigned-changes --no-check-builddeps >"$out/
   echo "deb: this failed; the whole log is $out/build.log" >&2
   exit 1
 }
-cp "$work"/postern_*.deb "$out/"
+cp "$work"/postern_*.deb "$work"/postern-dbgsym_*.deb "$out/"
 ls "$out"/postern_*.deb

@@ -147,7 +147,11 @@ class Daemon {
       return {};
     }
     if (auto given = give_folder(start.state_dir, *run_as_); !given) return given;
-    for (const std::string& path : sockets_.own_paths()) (void)::lchown(path.c_str(), run_as_->user, run_as_->group);
+    for (const std::string& path : sockets_.own_paths()) {
+      if (::lchown(path.c_str(), run_as_->user, run_as_->group) != 0) {
+        return fail("{}: cannot be given to user {}: {}", path, run_as_->user_name, std::strerror(errno));
+      }
+    }
     if (auto became = become(*run_as_); !became) return became;
     journal_.note(observe::Level::Info, fmt::format("posternd runs as user {} from here on", run_as_->user_name));
     return {};
@@ -164,7 +168,10 @@ class Daemon {
     if (log_file_.empty()) return {};
     const int descriptor = ::open(log_file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     if (descriptor < 0) return fail("log.file: {}: {}", log_file_, std::strerror(errno));
-    if (run_as_ && is_root()) (void)::fchown(descriptor, run_as_->user, run_as_->group);
+    if (run_as_ && is_root() && ::fchown(descriptor, run_as_->user, run_as_->group) != 0) {
+      journal_.note(observe::Level::Warning, fmt::format("log.file: {}: cannot be given to user {}, who has to open it on SIGUSR1: {}",
+                                                         log_file_, run_as_->user_name, std::strerror(errno)));
+    }
     journal_.stay_with_standard_error();
     // In one step for all threads; a crash's last words go there too.
     ::dup3(descriptor, STDERR_FILENO, O_CLOEXEC);

@@ -53,7 +53,9 @@ void give_contents(int folder, const RunAs& owner, int depth) {
   while (const dirent* entry = ::readdir(listing.get())) {
     const std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
-    (void)::fchownat(::dirfd(listing.get()), name.c_str(), owner.user, owner.group, AT_SYMLINK_NOFOLLOW);
+    // What cannot be given is found, with its name, by whoever opens it.
+    [[maybe_unused]] const int given =
+        ::fchownat(::dirfd(listing.get()), name.c_str(), owner.user, owner.group, AT_SYMLINK_NOFOLLOW);
     if (depth >= depth_max) continue;
     const int below = ::openat(::dirfd(listing.get()), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (below >= 0) give_contents(below, owner, depth + 1);
