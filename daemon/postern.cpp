@@ -52,8 +52,13 @@ int run(int argc, char** argv) {
   reload->add_flag("--dry-run", reload_request.dry_run, "Only say what would change");
   reload->add_flag("--accept-loss", reload_request.accept_loss,
                    "Take the new certificates although many names are missing among them (see certificates.max_loss)");
-  reload->callback(
-      [&] { exit_code = tool::reload({.control = control, .request = reload_request, .format = format()}); });
+  auto faults = tool::Faults::Fail;
+  reload->add_flag_callback(
+      "--accept-faults", [&] { faults = tool::Faults::Accept; },
+      "End with 0 when the configuration was taken, also when certificates have faults");
+  reload->callback([&] {
+    exit_code = tool::reload({.control = control, .request = reload_request, .faults = faults, .format = format()});
+  });
 
   tool::SessionsArguments sessions_arguments;
   auto* sessions = app.add_subcommand("sessions", "List the sessions that are open: who, and what they are doing");

@@ -58,18 +58,8 @@ stop() {
 say "lintian"
 lintian --allow-root --fail-on error --tag-display-limit 0 "$deb"
 
-base=${POSTERN_DEB_ROOT:-$work/base}
-if [ ! -e "$base/etc/debian_version" ]; then
-  say "debootstrap"
-  # shellcheck disable=SC2086  # nothing, or one address
-  debootstrap --variant=minbase bookworm "$base" ${POSTERN_DEB_MIRROR-} >"$work/debootstrap.log" 2>&1 ||
-    { tail -n 20 "$work/debootstrap.log" >&2; die "debootstrap failed"; }
-fi
-cp -a "$base" "$root"
+sh "$(dirname "$0")/debian-root.sh" "$root"
 mount -t proc proc "$root/proc"
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
-chmod 755 "$root/usr/sbin/policy-rc.d"
 files >"$work/before"
 
 say "install"

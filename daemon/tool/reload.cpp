@@ -38,7 +38,8 @@ int reload(const ReloadArguments& arguments) {
       ask<control::ReloadReply>(arguments.control, arguments.request, answer_within, "what it has reloaded");
   if (!reload) return exit_failure;
   print(arguments.format == Format::Json ? control::to_json(*reload) : reload_text(*reload));
-  return reload->configuration_taken && reload->faults.empty() ? exit_ok : exit_failure;
+  const bool faultless = reload->faults.empty() || arguments.faults == Faults::Accept;
+  return reload->configuration_taken && faultless ? exit_ok : exit_failure;
 }
 
 }  // namespace postern::tool

@@ -8,13 +8,17 @@
 
 namespace postern::tool {
 
+/// What certificates with faults mean for the exit code.
+enum class Faults { Fail, Accept };
+
 struct ReloadArguments {
   std::string control;  ///< path of the control socket
   control::ReloadRequest request;
+  Faults faults = Faults::Fail;
   Format format = Format::Text;
 };
 
-/// Returns the exit code: 1 when the configuration was not taken, or when something in it has a fault.
+/// Returns the exit code: 1 when the configuration was not taken, or when a certificate has a fault and that counts.
 int reload(const ReloadArguments& arguments);
 
 /// What it prints as text.

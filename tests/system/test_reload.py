@@ -230,6 +230,8 @@ def test_a_broken_file_keeps_the_last_good_certificate_and_is_reported(one_file,
     server.wait_for_message(str(chain.parent))
     shown = server.tool("reload", "--control", str(server.settings["control"]))
     assert str(chain) in shown.stdout + shown.stderr or str(key) in shown.stdout + shown.stderr
+    assert shown.returncode == 1
+    assert server.tool("reload", "--accept-faults", "--control", str(server.settings["control"])).returncode == 0
     assert served(server) == old.fingerprint
     replace(key, new.key)
     replace(chain, new.chain)
