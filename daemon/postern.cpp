@@ -1,8 +1,11 @@
 // postern, the tool: its command line. What a subcommand does stands in daemon/tool/, one file each.
-// CLI11 is a large header: this is the only file of the tool that includes it.
+// CLI11 is a large header: nothing else of the tool includes it.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "daemon/tool/certs.h"
 #include "daemon/tool/check.h"
@@ -17,10 +20,20 @@
 #include "daemon/tool/steer.h"
 #include "daemon/tool/store.h"
 #include "daemon/tool/tlsrpt.h"
+#include "daemon/usage_error.h"
 
 namespace {
 
 using namespace postern;
+
+/// The value of an option whose type_name() lists what it may be.
+CLI::Validator one_of(std::vector<std::string> known) {
+  return {[known = std::move(known)](std::string& value) {
+            if (std::find(known.begin(), known.end(), value) != known.end()) return std::string();
+            return "expected " + CLI::detail::join(known, ", ") + "; found \"" + escaped(value, 80) + '"';
+          },
+          ""};
+}
 
 /// Runs the subcommand that was chosen. CLI11 stores what it parsed through references, so they stand here.
 int run(int argc, char** argv) {
@@ -90,7 +103,8 @@ int run(int argc, char** argv) {
   add_control_options(log_level);
   std::string level;
   log_level->add_option("LEVEL", level, "The level to set; without it the present one is printed")
-      ->type_name("error|warning|info|debug");
+      ->type_name("error|warning|info|debug")
+      ->check(one_of({"error", "warning", "info", "debug"}));
   log_level->callback([&] { exit_code = tool::log_level({.control = control, .format = format()}, level); });
   auto* log_hash = log->add_subcommand("hash", "Print what stands in the log for an address when log.addresses is \"hash\"");
   tool::LogHashArguments log_hash_arguments{.configuration = tool::default_configuration, .addresses = {}};
@@ -110,7 +124,8 @@ int run(int argc, char** argv) {
   certs->add_option("--match", certs_arguments.filter.text, "Only certificates with this text in a name or in the path")
       ->type_name("TEXT");
   certs->add_option("--state", certs_arguments.filter.state, "Only those in this state")
-      ->type_name("served|shadowed|expired|not-yet-valid|incomplete|failed");
+      ->type_name("served|shadowed|expired|not-yet-valid|incomplete|failed")
+      ->check(one_of({"served", "shadowed", "expired", "not-yet-valid", "incomplete", "failed"}));
   certs->add_option("--expires-within", certs_arguments.filter.expires_within_days, "Only those that end within so many days")
       ->type_name("DAYS");
   auto* versions = certs->add_flag("--versions", certs_arguments.versions, "List the versions of the map that are kept");
@@ -209,7 +224,8 @@ int run(int argc, char** argv) {
   bool with_score = false;
   auto* beside = tlsrpt->add_flag("--score", with_score, "Put beside it what posternd saw of the same senders, see sni");
   tlsrpt->add_option("--window", tlsrpt_arguments.window, "Of that score: how far back, 1h, 24h or 7d")
-      ->check(CLI::IsMember({"1h", "24h", "7d"}))
+      ->type_name("1h|24h|7d")
+      ->check(one_of({"1h", "24h", "7d"}))
       ->capture_default_str()
       ->needs(beside);
   add_control_options(tlsrpt);
@@ -233,7 +249,8 @@ int run(int argc, char** argv) {
   sni->add_flag("--failures", sni_arguments.failures, "The latest handshakes that failed, with what the client offered")
       ->excludes(sni_domain);
   sni->add_option("--window", sni_arguments.window, "How far back: 1h, 24h or 7d")
-      ->check(CLI::IsMember({"1h", "24h", "7d"}))
+      ->type_name("1h|24h|7d")
+      ->check(one_of({"1h", "24h", "7d"}))
       ->capture_default_str();
   sni->add_option("--limit", sni_arguments.limit, "How many senders, or failures")->type_name("N")->capture_default_str();
   sni->callback([&] {
@@ -257,6 +274,7 @@ int run(int argc, char** argv) {
       ->allow_extra_args(false);
   store->callback([&] { exit_code = tool::store(arguments); });
 
+  app.failure_message(usage_error(argc, argv));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) {  // --help and --version come this way too

@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <string>
 
+#include "daemon/app/check.h"
 #include "daemon/app/daemon.h"
+#include "daemon/usage_error.h"
 
 int main(int argc, char** argv) {
   using postern::app::Exit;
@@ -21,6 +23,8 @@ int main(int argc, char** argv) {
   auto* check_flag = app.add_flag("--check", check, "Read the configuration and every certificate file, say what is wrong, and exit");
   std::string user;
   app.add_option("--user", user, "With --check: what this user may read (needs root)")->type_name("NAME")->needs(check_flag);
+
+  app.failure_message(postern::usage_error(argc, argv));
 
   try {
     app.parse(argc, argv);

@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
 #include <malloc.h>
-#include <pwd.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -72,9 +70,10 @@ class Daemon {
     sample_rates();
     if (predecessor_) predecessor_->ready();
     reloader_.watch();
-    journal_.note(observe::Level::Info, fmt::format("posternd {} is ready: {} workers, {} names, {} certificates",
-                                                    POSTERN_VERSION, workers_.size(), reloader_.facts().names,
-                                                    reloader_.facts().certificates));
+    journal_.note(observe::Level::Info, fmt::format("posternd {} is ready: {}, {}, {}",
+                                                    POSTERN_VERSION, counted(workers_.size(), "worker"),
+                                                    counted(reloader_.facts().names, "name"),
+                                                    counted(reloader_.facts().certificates, "certificate")));
     say_ready();
     loop_.run();
     for (auto& worker : workers_) worker->join();
@@ -108,7 +107,7 @@ class Daemon {
     }
     if (!config.start.control.empty()) {
       auto bound = sockets_.bind_path(config.start.control);
-      if (!bound) return failed(Exit::RunFailure, {bound.error().text});
+      if (!bound) return failed(Exit::RunFailure, {"control: " + bound.error().text});
       control_ = std::make_unique<ControlServer>(
           loop_, std::move(*bound), [this](const control::Request& request, auto reply) { handle(request, std::move(reply)); });
     }
@@ -188,8 +187,8 @@ class Daemon {
   }
 
   void say_ready() {
-    service_.tell(fmt::format("READY=1\nSTATUS={} names, {} certificates", reloader_.facts().names,
-                              reloader_.facts().certificates));
+    service_.tell(fmt::format("READY=1\nSTATUS={}, {}", counted(reloader_.facts().names, "name"),
+                              counted(reloader_.facts().certificates, "certificate")));
   }
 
   /// Returns what went wrong.
@@ -335,10 +334,10 @@ class Daemon {
       for (const std::string& error : reply.errors) journal_.note(observe::Level::Error, error);
       for (const std::string& warning : reply.warnings) journal_.note(observe::Level::Warning, warning);
       journal_.note(reply.configuration_taken ? observe::Level::Info : observe::Level::Error,
-                    fmt::format("{}: {} names added, {} removed, {} renewed",
+                    fmt::format("{}: {} added, {} removed, {} renewed",
                                 reply.configuration_taken ? "configuration reloaded"
                                                           : "the configuration was not taken, the one before goes on",
-                                reply.added.size(), reply.removed.size(), reply.renewed.size()));
+                                counted(reply.added.size(), "name"), reply.removed.size(), reply.renewed.size()));
       if (!shutting_down_) say_ready();
     });
   }
@@ -448,39 +447,6 @@ Exit run(const std::string& config_path, const std::optional<Invocation>& invoca
   rights->launcher = std::move(launcher);
   Daemon daemon(config_path, journal, std::move(*rights));
   return daemon.run();
-}
-
-Exit check(const std::string& config_path) {
-  auto rights = prepare_rights(config_path);
-  if (rights && rights->run_as) {
-    if (auto became = become(*rights->run_as); !became) rights = tl::unexpected(became.error());
-  }
-  StderrJournal journal;
-  if (!rights) {
-    journal.note(observe::Level::Error, rights.error().text);
-    return Exit::ConfigurationError;
-  }
-  Shared shared(journal, rights->loader);
-  uv::Loop loop;
-  Reloader reloader(config_path, shared, journal, loop, [] {});
-  const auto config = reloader.start(Reloader::Reading::Everything);
-  if (!config) {
-    for (const std::string& line : config.error().lines) journal.note(observe::Level::Error, line);
-    return Exit::ConfigurationError;
-  }
-  const GenerationFacts facts = reloader.facts();
-  journal.note(observe::Level::Info, fmt::format("{}: {} names, {} certificates, {} faults", config_path, facts.names,
-                                                 facts.certificates, facts.faults.size()));
-  return facts.faults.empty() ? Exit::Ok : Exit::RunFailure;
-}
-
-std::string become_user(const std::string& name) {
-  const passwd* user = ::getpwnam(name.c_str());
-  if (user == nullptr) return fmt::format("--user {}: there is no such user", name);
-  if (::initgroups(user->pw_name, user->pw_gid) != 0 || ::setgid(user->pw_gid) != 0 || ::setuid(user->pw_uid) != 0) {
-    return fmt::format("--user {}: {}; only root can become another user", name, std::strerror(errno));
-  }
-  return {};
 }
 
 }  // namespace postern::app

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
 #include "certs/anchors.h"
 #include "daemon/app/backend_tls.h"
 #include "daemon/app/confinement.h"
@@ -293,7 +294,7 @@ std::vector<std::string> Reloader::watched_directories() const {
 
 void Reloader::report_change(std::string_view what, const certs::Changes& changes, std::uint64_t version) {
   journal_.note(observe::Level::Info,
-                fmt::format("{}: {} names added, {} removed, {} renewed; map version {}", what, changes.added.size(),
+                fmt::format("{}: {} added, {} removed, {} renewed; map version {}", what, counted(changes.added.size(), "name"),
                             changes.removed.size(), changes.renewed.size(), version));
   std::size_t logged = 0;
   for (const certs::Worse& worse : changes.worse) {

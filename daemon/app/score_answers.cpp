@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "report/sender.h"
+#include "tls/parameter_names.h"
 
 namespace postern::app {
 
@@ -385,9 +386,9 @@ class Answers {
     made.server_name = failure.server_name;
     made.version = failure.version;
     for (const auto version : failure.versions) made.versions.push_back(version_name(version));
-    made.cipher_suites = hexadecimal(failure.cipher_suites);
-    made.groups = hexadecimal(failure.groups);
-    made.signature_schemes = hexadecimal(failure.signature_schemes);
+    made.cipher_suites = named(failure.cipher_suites, tls::cipher_suite_name);
+    made.groups = named(failure.groups, tls::group_name);
+    made.signature_schemes = named(failure.signature_schemes, tls::signature_scheme_name);
     made.alpn = failure.alpn;
     return made;
   }
@@ -403,9 +404,9 @@ class Answers {
     }
   }
 
-  static std::vector<std::string> hexadecimal(const std::vector<std::uint16_t>& numbers) {
+  static std::vector<std::string> named(const std::vector<std::uint16_t>& numbers, std::string (*name)(std::uint16_t)) {
     std::vector<std::string> made;
-    for (const auto number : numbers) made.push_back(fmt::format("{:#06x}", number));
+    for (const auto number : numbers) made.push_back(name(number));
     return made;
   }
 

@@ -1,5 +1,7 @@
 #include "daemon/session/backend_connection.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -28,8 +30,15 @@ BackendConnection::~BackendConnection() = default;
 
 // --- connecting ---
 
+void BackendConnection::connect_to(const Endpoint& address) {
+  addresses_.fill({address});
+  phase_ = Phase::Connecting;
+  connect_next();
+}
+
 void BackendConnection::connect_any(std::vector<Endpoint> addresses) {
   if (phase_ != Phase::Dialling) return;
+  looked_up_ = true;
   addresses_.fill(std::move(addresses));
   phase_ = Phase::Connecting;
   connect_next();
@@ -93,8 +102,10 @@ void BackendConnection::on_drained() {
 void BackendConnection::on_end() { lose("the backend closed the connection"); }
 
 void BackendConnection::on_failure(const Error& error) {
-  if (phase_ == Phase::Connecting) return connect_failed(error);
-  lose(error.text);
+  Error told = error;
+  if (looked_up_) told.text = fmt::format("{}: {}", peer_->text(), error.text);
+  if (phase_ == Phase::Connecting) return connect_failed(std::move(told));
+  lose(std::move(told.text));
 }
 
 void BackendConnection::lose(std::string reason) {

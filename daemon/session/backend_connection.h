@@ -44,12 +44,13 @@ class BackendConnection final : private uv::SocketHandler {
     uv::WorkPool* key_pool = nullptr;  ///< where an RSA key of ours is used; null: `tls_context` has none
     std::string preamble;  ///< said in clear before anything else: a PROXY header
   };
-  /// Time runs from here: `connect_max` until one of the addresses has accepted. Nothing happens before connect_any()
-  /// or connect_unix(), so that names can be resolved within that time.
+  /// Time runs from here: `connect_max` until one of the addresses has accepted. Nothing happens before one of
+  /// the following, so that names can be resolved within that time.
   BackendConnection(uv::Loop& loop, Owner& owner, delivery::ConnectionId id, Settings settings);
   ~BackendConnection() override;
 
-  /// Tries one address after the other, each for its share of the time that is left.
+  void connect_to(const Endpoint& address);
+  /// The addresses of a name. Tries one after the other, each for its share of the time that is left.
   void connect_any(std::vector<Endpoint> addresses);
   void connect_unix(const std::string& path);
   /// The target has no address.
@@ -109,6 +110,7 @@ class BackendConnection final : private uv::SocketHandler {
   delivery::ConnectionId id_;
   Settings settings_;
   AddressQueue addresses_;  // still to be tried
+  bool looked_up_ = false;  // they are those of a name: what fails says at which
   std::optional<Endpoint> peer_;
   std::optional<smtp::ClientSession> session_;  // from the moment the connection stands
   std::unique_ptr<tls::Stream> stream_;         // from the moment that TLS begins

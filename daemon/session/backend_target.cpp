@@ -212,7 +212,7 @@ void BackendTarget::dial_for(delivery::ConnectionId id, TaskId task) {
 
 void BackendTarget::connect(BackendConnection& connection, delivery::ConnectionId id) {
   if (const auto* path = std::get_if<delivery::UnixTarget>(&target_)) return connection.connect_unix(path->path);
-  if (const auto* endpoint = std::get_if<Endpoint>(&target_)) return connection.connect_any({*endpoint});
+  if (const auto* endpoint = std::get_if<Endpoint>(&target_)) return connection.connect_to(*endpoint);
   addresses_->find([weak = weak_from_this(), id](const HostAddresses::Found& found) {
     if (const auto self = weak.lock()) self->resolved(id, found);
   });

@@ -1,5 +1,7 @@
 #include "daemon/session/relay_link.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace postern::session {
@@ -39,6 +41,7 @@ void RelayLink::dial(const delivery::Target& target, HostAddresses* host) {
     RelayLink* link = *alive;
     if (link == nullptr || link->phase_ != Phase::Dialling) return;
     if (!found) return link->lose(found.error().text);
+    link->looked_up_ = true;
     std::vector<Endpoint> endpoints;
     for (const IpAddress& address : *found) endpoints.push_back({address, port});
     link->addresses_.fill(std::move(endpoints));
@@ -73,7 +76,7 @@ void RelayLink::on_end() { lose("the backend closed the connection"); }
 
 void RelayLink::on_failure(const Error& error) {
   if (phase_ == Phase::Dialling && !addresses_.empty()) return socket_->close();  // on_closed() tries the next one
-  lose(error.text);
+  lose(looked_up_ ? fmt::format("{}: {}", socket_->peer().text(), error.text) : error.text);
 }
 
 void RelayLink::lose(const std::string& why) {

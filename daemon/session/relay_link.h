@@ -66,6 +66,7 @@ class RelayLink final : private uv::SocketHandler {
   std::function<void(RelayLink&)> closed_;
   std::shared_ptr<RelayLink*> alive_;      // for an answer of the resolver that comes too late
   AddressQueue addresses_;                 // still to be tried
+  bool looked_up_ = false;                 // they are those of a name: what fails says at which
   std::unique_ptr<uv::Socket> socket_;
   uv::Timer timer_;                        // of dialling, and of octets that the backend does not take
   Phase phase_ = Phase::Dialling;

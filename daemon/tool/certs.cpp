@@ -66,48 +66,53 @@ std::string listed(const std::vector<std::string>& names, std::uint64_t count) {
   std::string text;
   for (std::size_t i = 0; i < names.size() && i < names_shown_max; ++i) text += (i == 0 ? "" : ", ") + names[i];
   if (count > names_shown_max) text += fmt::format(" and {} more", count - names_shown_max);
-  return text.empty() ? "-" : text;
+  return text;
 }
 
 /// Page after page, so that neither side ever holds a list of 10^5 certificates. With --json one object a line.
 int list(const Ask& ask, control::CertificatesRequest request, Format format) {
   bool good = true;
-  bool titled = false;
+  Table table = certificates_table();
+  bool any = false;
   do {
     const auto page = expect<control::CertificatesReply>(ask(request));
     if (!page) return exit_failure;
     std::string text;
-    if (format == Format::Text && !page->certificates.empty() && !std::exchange(titled, true)) text = certificates_title();
     for (const auto& row : page->certificates) {
+      any = true;
       good = good && row.state != "failed" && row.state != "expired";
-      text += format == Format::Json ? control::to_json(row) + '\n' : certificate_text(row);
+      if (format == Format::Json) {
+        text += control::to_json(row) + '\n';
+      } else {
+        add_certificate(table, row);
+      }
     }
+    text += table.take();
     if (!text.empty()) print(text);
     request.from = page->next;
   } while (request.from != 0);
+  if (!any && format == Format::Text) print("no such certificate");
   return good ? exit_ok : exit_failure;
 }
 
 }  // namespace
 
-std::string certificates_title() {
-  return fmt::format("{:<13} {:<11} {:>5}  {:<24} {:<40} {}\n", "STATE", "KEY", "DAYS", "ISSUER", "NAMES", "FILE");
+Table certificates_table() {
+  return Table({{"STATE"}, {"KEY"}, {"DAYS", Table::Side::Right}, {"ISSUER"}, {"NAMES"}, {"FILE"}});
 }
 
-std::string certificate_text(const control::CertificateRow& row) {
+void add_certificate(Table& table, const control::CertificateRow& row) {
   const bool there = !row.key.empty();
-  std::string text = fmt::format("{:<13} {:<11} {:>5}  {:<24} {:<40} {}\n", row.state, there ? row.key : "-",
-                                 there ? fmt::format("{}", row.days_left) : "-", there ? row.issuer : "-",
-                                 listed(row.names, row.name_count), row.source);
+  table.row({row.state, row.key, there ? fmt::format("{}", row.days_left) : "", row.issuer,
+             listed(row.names, row.name_count), row.source});
   if (!row.reason.empty()) {
-    text += fmt::format("              {}{}\n", row.reason, row.since.empty() ? "" : ", since " + row.since);
+    table.line(fmt::format("    {}{}", row.reason, row.since.empty() ? "" : ", since " + row.since));
   }
   const bool served = row.state == "served" || row.state == "incomplete";
   if (served && row.served_count < row.name_count) {
-    text += fmt::format("              for {} of its {} names; others have another certificate\n", row.served_count,
-                        row.name_count);
+    table.line(fmt::format("    for {} of its {}; others have another certificate", row.served_count,
+                           counted(row.name_count, "name")));
   }
-  return text;
 }
 
 std::string explain_text(const control::ExplainReply& reply) {
@@ -126,15 +131,17 @@ std::string explain_text(const control::ExplainReply& reply) {
 }
 
 std::string versions_text(const control::VersionsReply& reply) {
-  std::string text = fmt::format("{:>7}  {:<20} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}\n", "VERSION", "TIME", "NAMES",
-                                 "CERTS", "ADDED", "REMOVED", "RENEWED", "WORSE", "FAULTS");
+  using Side = Table::Side;
+  Table table({{"VERSION", Side::Right}, {"TIME"}, {"NAMES", Side::Right}, {"CERTS", Side::Right}, {"ADDED", Side::Right},
+               {"REMOVED", Side::Right}, {"RENEWED", Side::Right}, {"WORSE", Side::Right}, {"FAULTS", Side::Right}, {""}});
   for (const auto& version : reply.versions) {
-    text += fmt::format("{:>7}  {:<20} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}{}{}\n", version.version, version.time,
-                        version.names, version.certificates, version.added, version.removed, version.renewed,
-                        version.worse, version.faults, version.live ? "  live" : "",
-                        version.version == reply.pinned_version ? ", pinned" : "");
+    const std::string_view standing = version.version == reply.pinned_version ? "live, pinned" : version.live ? "live" : " ";
+    table.row({fmt::format("{}", version.version), version.time, fmt::format("{}", version.names),
+               fmt::format("{}", version.certificates), fmt::format("{}", version.added), fmt::format("{}", version.removed),
+               fmt::format("{}", version.renewed), fmt::format("{}", version.worse), fmt::format("{}", version.faults),
+               std::string(standing)});
   }
-  return text;
+  return table.take();
 }
 
 std::string rollback_text(const control::RollbackReply& reply) {

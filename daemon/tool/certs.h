@@ -8,6 +8,7 @@
 
 #include "control/protocol.h"
 #include "daemon/tool/output.h"
+#include "daemon/tool/table.h"
 
 namespace postern::tool {
 
@@ -25,9 +26,9 @@ struct CertsArguments {
 /// that is asked for gets the default.
 int certs(const CertsArguments& arguments);
 
-/// What it prints as text, page by page: the titles, then rows.
-std::string certificates_title();
-std::string certificate_text(const control::CertificateRow& row);
+/// What it prints as text.
+Table certificates_table();
+void add_certificate(Table& table, const control::CertificateRow& row);
 std::string explain_text(const control::ExplainReply& reply);
 std::string versions_text(const control::VersionsReply& reply);
 std::string rollback_text(const control::RollbackReply& reply);

@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/text.h"
 #include "certs/anchors.h"
 #include "daemon/session/policy_memory.h"
 #include "daemon/uv/loop.h"
@@ -157,12 +158,8 @@ class Batch {
   std::size_t next_ = 0;
 };
 
-std::string count_text(std::uint64_t count, std::string_view word) {
-  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
-}
-
 std::string concerned(const mtasts::Finding& finding) {
-  std::string text = count_text(finding.domains, "domain") + ": ";
+  std::string text = counted(finding.domains, "domain") + ": ";
   for (std::size_t i = 0; i < finding.examples.size(); ++i) text += (i == 0 ? "" : ", ") + finding.examples[i];
   return text + (finding.domains > finding.examples.size() ? ", ..." : "");
 }
@@ -259,9 +256,9 @@ std::string findings_text(const mtasts::Findings& findings, std::uint64_t domain
   }
   end_code();
   const auto count = [&](mtasts::Severity severity, std::string_view word) {
-    return count_text(findings.count_of(severity), word);
+    return counted(findings.count_of(severity), word);
   };
-  return text + fmt::format("{}: {}, {}, {}\n", count_text(domains, "domain"), count(mtasts::Severity::Error, "error"),
+  return text + fmt::format("{}: {}, {}, {}\n", counted(domains, "domain"), count(mtasts::Severity::Error, "error"),
                             count(mtasts::Severity::Warning, "warning"), count(mtasts::Severity::Note, "note"));
 }
 

@@ -248,13 +248,14 @@ class Probe {
   }
 
   std::string text(const std::vector<mtasts::Verdict>& judged) const {
-    std::size_t width = 0;
+    std::size_t width = 0, sender_width = 0;
+    for (const auto& verdict : judged) sender_width = std::max(sender_width, verdict.sender.size());
     for (const Step& step : steps_) width = std::max(width, step.where.size());
     std::string made;
     for (const Step& step : steps_) made += fmt::format("{:<7} {:<{}}  {}\n", step.what, step.where, width, step.text);
     made += "\nA sender that\n";
     for (const auto& verdict : judged) {
-      made += fmt::format("  {:<28} {}: {}\n", verdict.sender, outcome_text(verdict.outcome), verdict.text);
+      made += fmt::format("  {:<{}}  {}: {}\n", verdict.sender, sender_width, outcome_text(verdict.outcome), verdict.text);
     }
     return made;
   }
@@ -312,7 +313,11 @@ int probe(const ProbeArguments& arguments) {
   }
   const auto colon = arguments.target.find(':');
   const auto name = DnsName::from_utf8(std::string_view(arguments.target).substr(0, colon));
-  if (!name) return wrong(fmt::format("\"{}\" is neither a domain nor HOST:PORT", escaped(arguments.target, 80)));
+  if (!name) {
+    return wrong(fmt::format("\"{}\" is neither a domain nor HOST:PORT; a certificate is for a name, so for an address say "
+                             "NAME:PORT --connect ADDRESS",
+                             escaped(arguments.target, 80)));
+  }
   Probe run(arguments, std::move(*servers), std::move(*roots), *https);
   if (colon == std::string::npos) {
     run.domain(*name);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "daemon/tool/table.h"
 
 namespace postern::tool {
 
@@ -16,25 +17,23 @@ constexpr Duration answer_within = std::chrono::seconds(10);
 constexpr auto watch_interval = std::chrono::seconds(2);
 constexpr std::string_view clear_screen = "\x1b[H\x1b[2J";
 
-std::string or_dash(const std::string& raw, std::size_t length_max) {
-  return raw.empty() ? "-" : escaped(raw, length_max);
-}
+constexpr std::size_t name_octets_max = 60;
 
 }  // namespace
 
 std::string sessions_text(const control::SessionsReply& reply) {
-  std::string text = fmt::format("{:<16} {:<24} {:<12} {:>8} {:>5} {:>6}  {:<8} {:<28} {}\n", "ID", "CLIENT", "DOING",
-                                 "SINCE", "MAILS", "RCPTS", "TLS", "SNI", "EHLO");
+  if (reply.sessions.empty()) return "no such session\n";
+  using Side = Table::Side;
+  Table table({{"ID"}, {"CLIENT"}, {"DOING"}, {"AGE", Side::Right}, {"MAILS", Side::Right}, {"RCPTS", Side::Right}, {"TLS"},
+               {"SNI"}, {"EHLO"}});
   for (const control::SessionRow& row : reply.sessions) {
-    const auto since = fmt::format("{}.{}s", row.milliseconds / 1000, row.milliseconds % 1000 / 100);
-    text += fmt::format("{:<16} {:<24} {:<12} {:>8} {:>5} {:>6}  {:<8} {:<28} {}\n", row.id, row.peer, row.doing, since,
-                        row.messages, row.recipients, or_dash(row.tls_version, 8), or_dash(row.sni, 60),
-                        or_dash(row.client_name, 60));
+    table.row({row.id, row.peer, row.doing, readable(std::chrono::milliseconds(row.milliseconds)),
+               fmt::format("{}", row.messages), fmt::format("{}", row.recipients), escaped(row.tls_version, 8),
+               escaped(row.sni, name_octets_max), escaped(row.client_name, name_octets_max)});
   }
+  std::string text = table.take();
   if (reply.matching > reply.sessions.size()) {
-    text += fmt::format("and {} more\n", reply.matching - reply.sessions.size());
-  } else if (reply.sessions.empty()) {
-    text = "no such session\n";
+    text += fmt::format("and {} more; --limit shows them\n", reply.matching - reply.sessions.size());
   }
   return text;
 }

@@ -6,7 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "daemon/session/control_client.h"
+#include "daemon/tool/table.h"
 
 namespace postern::tool {
 namespace {
@@ -33,26 +35,24 @@ std::string versions(const control::SniCounts& counts) {
   add("1.3", counts.tls13);
   add("1.2", counts.tls12);
   add("older", counts.older);
-  return text.empty() ? "-" : text;
+  return text;
 }
 
-constexpr std::string_view sender_row = "{:<34} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}  {}\n";
+std::string number(std::uint64_t count) { return fmt::format("{}", count); }
 
-std::string counts_row(std::string_view sender, const control::SniCounts& counts) {
-  return fmt::format(fmt::runtime(sender_row), sender, counts.handshakes, counts.handshakes - counts.without_sni,
-                     counts.exact + counts.wildcard, counts.unknown + counts.unusable, counts.without_sni, counts.refused,
-                     counts.failed, counts.clear_sessions, versions(counts));
+void add_counts(Table& table, std::string sender, const control::SniCounts& counts, std::uint64_t missing) {
+  table.row({std::move(sender), number(counts.handshakes), number(counts.handshakes - counts.without_sni),
+             number(counts.exact + counts.wildcard), number(counts.unknown + counts.unusable), number(counts.without_sni),
+             number(counts.refused), number(counts.failed), number(counts.clear_sessions), versions(counts)});
+  const auto line = [&table](std::string_view text) { table.line(fmt::format("    {}", text)); };
+  if (!counts.refusals.empty()) line("refused: " + kinds(counts.refusals));
+  if (counts.downgraded > 0) line(fmt::format("came back in clear after a refusal or failure: {}", counts.downgraded));
+  if (missing > 0) {
+    line(fmt::format("may lack up to {}, counted before it was one of the heaviest", counted(missing, "session")));
+  }
 }
 
 std::string below(std::string_view text) { return fmt::format("    {}\n", text); }
-
-std::string details(const control::SniCounts& counts, std::uint64_t missing) {
-  std::string text;
-  if (!counts.refusals.empty()) text += below("refused: " + kinds(counts.refusals));
-  if (counts.downgraded > 0) text += below(fmt::format("came back in clear after a refusal or failure: {}", counts.downgraded));
-  if (missing > 0) text += below(fmt::format("may lack up to {} sessions, counted before it was one of the heaviest", missing));
-  return text;
-}
 
 std::string refusal_lines(const control::SniRefusal& refusal) {
   const bool nameless = refusal.server_name.empty();
@@ -98,20 +98,21 @@ int show(const SniArguments& arguments, const control::Request& request, Text te
 std::string sni_text(const control::SniReply& reply) {
   std::string text = reply.enabled ? "" : std::string(off);
   text += fmt::format("senders in the last {}: {}\n\n", reply.window, reply.sender_count);
-  text += fmt::format(fmt::runtime(sender_row), "SENDER", "HANDSHK", "WITH SNI", "MATCHED", "UNKNOWN", "NO SNI", "REFUSED",
-                      "FAILED", "CLEAR", "VERSION");
-  text += counts_row("all", reply.totals);
-  text += details(reply.totals, 0);
+  using Side = Table::Side;
+  Table table({{"SENDER"}, {"TLS", Side::Right}, {"SNI", Side::Right}, {"MATCHED", Side::Right}, {"UNKNOWN", Side::Right},
+               {"NO SNI", Side::Right}, {"REFUSED", Side::Right}, {"FAILED", Side::Right}, {"CLEAR", Side::Right},
+               {"VERSIONS"}});
+  add_counts(table, "all", reply.totals, 0);
   for (const auto& sender : reply.senders) {
-    text += counts_row(sender_name(sender.sender, sender.verified), sender.counts);
-    text += details(sender.counts, sender.missing);
+    add_counts(table, sender_name(sender.sender, sender.verified), sender.counts, sender.missing);
   }
+  text += table.take();
   if (reply.senders.size() < reply.sender_count) {
-    text += fmt::format("and {} senders more; --limit shows them\n", reply.sender_count - reply.senders.size());
+    text += fmt::format("and {} more; --limit shows them\n", counted(reply.sender_count - reply.senders.size(), "sender"));
   }
   text += refusal_section("Senders that refuse the certificate of the name that they ask for:", reply.refusals);
   text += refusal_section("Senders that ask for no name of ours and refuse the default certificate:", reply.nameless_refusals);
-  if (reply.dropped > 0) text += fmt::format("\n{} sessions could not be counted\n", reply.dropped);
+  if (reply.dropped > 0) text += fmt::format("\n{} could not be counted\n", counted(reply.dropped, "session"));
   return text;
 }
 
@@ -122,19 +123,22 @@ std::string sni_domain_text(const control::SniDomainReply& reply) {
   if (reply.enforce == "safe") {
     text += fmt::format("enforce is safe: nothing of the last {} would have been lost\n\n", reply.window);
   } else if (reply.enforce == "unsafe") {
-    text += fmt::format("enforce is NOT safe: {} messages of the last {} would have been lost, {} handshakes were refused\n\n",
-                        reply.at_risk, reply.window, reply.refused);
+    text += fmt::format("enforce is NOT safe: in the last {}, {} would have been lost and {} were refused\n\n", reply.window,
+                        counted(reply.at_risk, "message"), counted(reply.refused, "handshake"));
   } else {
     text += fmt::format("enforce: not known; in the last {} no sender that gives a name in SNI has brought mail\n\n", reply.window);
   }
-  constexpr std::string_view row = "{:<34} {:>8} {:>8} {:>8} {:>8}  {}\n";
-  text += fmt::format(fmt::runtime(row), "MESSAGES TAKEN FROM", "OK", "AT RISK", "NO SNI", "CLEAR", "WHY");
-  text += fmt::format(fmt::runtime(row), "all", reply.ok, reply.at_risk, reply.without_sni, reply.in_clear, kinds(reply.why));
+  using Side = Table::Side;
+  Table table({{"MESSAGES FROM"}, {"OK", Side::Right}, {"AT RISK", Side::Right}, {"NO SNI", Side::Right},
+               {"CLEAR", Side::Right}, {"WHY"}});
+  table.row({"all", number(reply.ok), number(reply.at_risk), number(reply.without_sni), number(reply.in_clear),
+             kinds(reply.why)});
   for (const auto& sender : reply.senders) {
-    text += fmt::format(fmt::runtime(row), sender_name(sender.sender, sender.verified), sender.ok, sender.at_risk,
-                        sender.without_sni, sender.in_clear, kinds(sender.why));
-    if (sender.missing > 0) text += below(fmt::format("may lack up to {} sessions", sender.missing));
+    table.row({sender_name(sender.sender, sender.verified), number(sender.ok), number(sender.at_risk),
+               number(sender.without_sni), number(sender.in_clear), kinds(sender.why)});
+    if (sender.missing > 0) table.line(fmt::format("    may lack up to {}", counted(sender.missing, "session")));
   }
+  text += table.take();
   if (reply.other_name > 0) {
     text += fmt::format("{} of those at risk came under a name that is none of this domain's\n", reply.other_name);
   }

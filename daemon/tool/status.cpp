@@ -13,10 +13,6 @@ namespace {
 
 constexpr Duration answer_within = std::chrono::seconds(10);
 
-std::string plural(std::uint64_t count, std::string_view one, std::string_view many) {
-  return fmt::format("{} {}", count, count == 1 ? one : many);
-}
-
 constexpr std::uint64_t mebibyte = 1024 * 1024;
 
 std::string sessions_of(const std::vector<control::WorkerStatus>& workers) {
@@ -54,8 +50,8 @@ std::string status_text(const control::StatusReply& status) {
   if (status.key_queue_full != 0) {
     line("handshakes", fmt::format("{} ended because too many waited for an RSA key", status.key_queue_full));
   }
-  line("certificates", fmt::format("{}, for {}", plural(status.certificates, "certificate", "certificates"),
-                                   plural(status.names, "name", "names")));
+  line("certificates", fmt::format("{}, for {}", counted(status.certificates, "certificate"),
+                                   counted(status.names, "name")));
   line("generation",
        fmt::format("{} of the configuration, {} of the certificate map", status.config_generation, status.map_version));
   if (status.pinned_version != 0) {
@@ -69,19 +65,19 @@ std::string status_text(const control::StatusReply& status) {
   }
   for (const auto& backend : status.backends) {
     auto value = fmt::format("{}  {}  {}, {}, {} idle", backend.name, backend.target, backend.up ? "up" : "down",
-                             plural(backend.connections, "connection", "connections"), backend.idle);
+                             counted(backend.connections, "connection"), backend.idle);
     if (backend.waiting != 0) value += fmt::format(", {} waiting", backend.waiting);
     if (backend.failures != 0) {
-      value += fmt::format(", {}, the last: {}", plural(backend.failures, "failure", "failures"), backend.last_failure);
+      value += fmt::format(", {}, the last: {}", counted(backend.failures, "failure"), backend.last_failure);
     }
     line("backend", value);
   }
   const auto& ledger = status.ledger;
   auto value = fmt::format("{}, {} recorded since the start, {} deduplicated, {} refused, {} separated",
-                           plural(ledger.entries, "entry", "entries"), ledger.recorded, ledger.deduplicated,
+                           counted(ledger.entries, "entry", "entries"), ledger.recorded, ledger.deduplicated,
                            ledger.refused, ledger.separated);
   if (ledger.dropped != 0) value += fmt::format(", {} dropped", ledger.dropped);
-  if (ledger.failures != 0) value += fmt::format(", {}", plural(ledger.failures, "failed write", "failed writes"));
+  if (ledger.failures != 0) value += fmt::format(", {}", counted(ledger.failures, "failed write", "failed writes"));
   if (!ledger.last_failure.empty()) value += ", the last: " + ledger.last_failure;
   line("ledger", value);
   constexpr std::size_t faults_shown_max = 50;

@@ -15,6 +15,7 @@
 
 #include "base/dns_name.h"
 #include "base/text.h"
+#include "daemon/tool/table.h"
 #include "daemon/session/control_client.h"
 
 namespace postern::tool {
@@ -134,9 +135,8 @@ std::string or_dash(const std::string& text) { return text.empty() ? "-" : text;
 
 /// Below a table.
 std::string closing(const Reader& reader) {
-  std::string text = fmt::format("{} report{}, from {} to {}\n", reader.table.reports(), reader.table.reports() == 1 ? "" : "s",
-                                 or_dash(reader.table.begin()), or_dash(reader.table.end()));
-  if (reader.table.left_out() != 0) text += fmt::format("{} sessions more in rows that found no room\n", reader.table.left_out());
+  std::string text = fmt::format("{}, from {} to {}\n", counted(reader.table.reports(), "report"), or_dash(reader.table.begin()), or_dash(reader.table.end()));
+  if (reader.table.left_out() != 0) text += fmt::format("{} more in rows that found no room\n", counted(reader.table.left_out(), "session"));
   return text;
 }
 
@@ -189,39 +189,19 @@ void print_reports(const TlsrptArguments& arguments, const Reader& reader, const
 }  // namespace
 
 std::string tlsrpt_text(const std::vector<report::TlsReportRow>& rows) {
-  std::size_t domain = 6, sender = 6, result = 6;
-  for (const auto& row : rows) {
-    domain = std::max(domain, row.domain.size());
-    sender = std::max(sender, row.sender.size());
-    result = std::max(result, row.result.size());
-  }
-  std::string text =
-      fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>10}  {}\n", "DOMAIN", domain, "SENDER", sender, "RESULT", result, "SESSIONS", "MX");
-  for (const auto& row : rows) {
-    text += fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>10}  {}\n", or_dash(row.domain), domain, or_dash(row.sender), sender,
-                        or_dash(row.result), result, row.sessions, or_dash(row.mx));
-  }
-  return text;
+  Table table({{"DOMAIN"}, {"SENDER"}, {"RESULT"}, {"SESSIONS", Table::Side::Right}, {"MX"}});
+  for (const auto& row : rows) table.row({row.domain, row.sender, row.result, fmt::format("{}", row.sessions), row.mx});
+  return table.take();
 }
 
 std::string comparison_text(const std::vector<report::ComparedRow>& rows) {
-  std::size_t domain = 6, sender = 6, result = 6;
-  const auto name = [](const report::ComparedRow& row) {
+  Table table({{"DOMAIN"}, {"SENDER"}, {"RESULT"}, {"REPORTED", Table::Side::Right}, {"SEEN", Table::Side::Right}});
+  for (const auto& row : rows) {
     const bool both = !row.organization.empty() && row.organization != row.sender;
-    return both ? fmt::format("{} ({})", row.sender, row.organization) : or_dash(row.sender);
-  };
-  for (const auto& row : rows) {
-    domain = std::max(domain, row.domain.size());
-    sender = std::max(sender, name(row).size());
-    result = std::max(result, row.result.size());
+    table.row({row.domain, both ? fmt::format("{} ({})", row.sender, row.organization) : row.sender, row.result,
+               fmt::format("{}", row.reported), fmt::format("{}", row.seen)});
   }
-  std::string text = fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>10}  {:>10}\n", "DOMAIN", domain, "SENDER", sender, "RESULT", result,
-                                 "REPORTED", "SEEN");
-  for (const auto& row : rows) {
-    text += fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>10}  {:>10}\n", or_dash(row.domain), domain, name(row), sender,
-                        or_dash(row.result), result, row.reported, row.seen);
-  }
-  return text;
+  return table.take();
 }
 
 std::vector<report::OwnFinding> own_findings(const control::SniDomainReply& reply) {

@@ -41,6 +41,17 @@ std::string why_tcp(const Endpoint& endpoint, int error) {
   }
 }
 
+std::string why_unix(int error) {
+  switch (error) {
+    case ENOENT:
+      return "its folder does not exist: make it, writable for the user that posternd runs as";
+    case EACCES:
+      return "permission denied: its folder must be writable for the user that posternd runs as";
+    default:
+      return reason(error);
+  }
+}
+
 /// What stands at the place of a unix socket. Only a socket file to which nobody answers may be removed.
 enum class Occupant { Nothing, StaleSocket, Listener, OtherFile, Unknown };
 
@@ -100,7 +111,7 @@ Result<Bound> bind_unix(const std::string& path, unsigned mode) {
   Descriptor made(new_socket(AF_UNIX));
   if (made.get() < 0) return fail("{}: {}", path, reason(errno));
   if (::bind(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return fail("{}: {}", path, reason(errno));
+    return fail("{}: {}", path, why_unix(errno));
   }
   // Until listen() a connection is refused, so nobody comes in under the umask's mode.
   if (::chmod(path.c_str(), mode) != 0 || ::listen(made.get(), SOMAXCONN) != 0) {

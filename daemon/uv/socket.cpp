@@ -55,7 +55,6 @@ class StreamSocket : public Socket {
   virtual void know_local_address() = 0;
   virtual uv_stream_t* stream() = 0;
   virtual const uv_stream_t* stream() const = 0;
-  virtual std::string peer_name() const = 0;
 
  private:
   enum class Phase : std::uint8_t {
@@ -299,7 +298,7 @@ void StreamSocket::tell_failure() {
   read_last_bytes();
   if (phase_ != Phase::Failed) return;  // closed by on_bytes()
   uv_read_stop(stream());
-  handler_.on_failure(Error{fmt::format("{}: {}", peer_name(), uv_strerror(failure_))});
+  handler_.on_failure(Error{uv_strerror(failure_)});
 }
 
 Timer& StreamSocket::timer() {
@@ -351,7 +350,6 @@ class TcpSocket final : public StreamSocket {
   void know_local_address() override { local_ = from_kernel(local_address(descriptor()).get()); }
   uv_stream_t* stream() override { return reinterpret_cast<uv_stream_t*>(&tcp_); }
   const uv_stream_t* stream() const override { return reinterpret_cast<const uv_stream_t*>(&tcp_); }
-  std::string peer_name() const override { return peer_.text(); }
 
   uv_tcp_t tcp_{};
   Endpoint peer_;
@@ -366,12 +364,10 @@ class UnixSocket final : public StreamSocket {
   }
 
   void adopt(int descriptor) {
-    path_ = "unix socket";
     adopted(descriptor, uv_pipe_open(&pipe_, descriptor));
   }
 
   void connect(const std::string& path) {
-    path_ = path;
     // libuv would cut it, and connect to something else.
     if (path.size() >= sizeof sockaddr_un{}.sun_path) return fail_later(UV_ENAMETOOLONG);
     uv_pipe_connect(new_request(), &pipe_, path.c_str(), connected_callback);
@@ -385,10 +381,8 @@ class UnixSocket final : public StreamSocket {
   void know_local_address() override {}
   uv_stream_t* stream() override { return reinterpret_cast<uv_stream_t*>(&pipe_); }
   const uv_stream_t* stream() const override { return reinterpret_cast<const uv_stream_t*>(&pipe_); }
-  std::string peer_name() const override { return path_; }
 
   uv_pipe_t pipe_{};
-  std::string path_;
 };
 
 }  // namespace

@@ -47,6 +47,11 @@ std::string escaped(std::string_view raw, std::size_t length_max) {
   return out;
 }
 
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
+  if (count == 1) return fmt::format("1 {}", one);
+  return many.empty() ? fmt::format("{} {}s", count, one) : fmt::format("{} {}", count, many);
+}
+
 std::optional<std::uint64_t> parse_decimal(std::string_view digits) {
   std::uint64_t value = 0;
   const char* end = digits.data() + digits.size();

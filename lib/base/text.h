@@ -24,6 +24,9 @@ constexpr bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && 
 /// else and the characters `" \ ( )` become \xHH; what is over `length_max` is cut and ends in "...".
 std::string escaped(std::string_view raw, std::size_t length_max = 255);
 
+/// "1 name", "2 names"; `many` where an s does not make the plural.
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many = {});
+
 /// Digits only, no sign, no white space; nothing when empty, malformed or over 64 bits.
 std::optional<std::uint64_t> parse_decimal(std::string_view digits);
 

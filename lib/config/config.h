@@ -158,7 +158,7 @@ struct Diagnostic {
   unsigned column = 0;
   std::string text;
 
-  /// One line; a warning says that it is one.
+  /// One line, without the severity: the log and the tools say that in their own ways.
   std::string rendered() const;
 };
 

@@ -11,6 +11,7 @@ namespace postern::config {
 
 /// What the parser asks of the world, so that it can be tested and fuzzed without files.
 struct Environment {
+  /// The error says what is wrong, without the path.
   std::function<Result<std::string>(const std::string& path)> read_file;
   /// Paths that match an `include` pattern, sorted.
   std::function<std::vector<std::string>(const std::string& pattern)> glob;

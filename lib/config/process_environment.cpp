@@ -22,16 +22,16 @@ constexpr std::size_t file_octets_max = 256 * 1024 * 1024;  // a list of ten mil
 Result<std::string> read_file(const std::string& path) {
   std::error_code status_error;
   const auto type = std::filesystem::status(path, status_error).type();
-  if (type == std::filesystem::file_type::directory) return fail("{} is a directory", path);
+  if (type == std::filesystem::file_type::directory) return fail("it is a directory");
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
-  if (!file) return fail("{}: {}", path, std::strerror(errno));
+  if (!file) return fail("{}", std::strerror(errno));
   std::string content;
   std::array<char, 65536> buffer{};
   while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get())) {
     content.append(buffer.data(), count);
-    if (content.size() > file_octets_max) return fail("{} is larger than {} octets", path, file_octets_max);
+    if (content.size() > file_octets_max) return fail("it is larger than {} octets", file_octets_max);
   }
-  if (std::ferror(file.get()) != 0) return fail("{}: {}", path, std::strerror(errno));
+  if (std::ferror(file.get()) != 0) return fail("{}", std::strerror(errno));
   return content;
 }
 

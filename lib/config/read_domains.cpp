@@ -188,7 +188,7 @@ class DomainReader {
     const std::string path = relative_to(*file.place.file, file.value);
     const auto content = environment_.read_file(path);
     if (!content) {
-      section.error(file.place, "file", fmt::format("cannot be read: {}", content.error().text));
+      section.error(file.place, "file", fmt::format("{} cannot be read: {}", path, content.error().text));
       return;
     }
     const auto path_pointer = std::make_shared<const std::string>(path);

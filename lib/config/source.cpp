@@ -93,7 +93,8 @@ tl::expected<Table, SyntaxError> Reader::parse(const std::string& path, const Pl
   const Place whole_file{std::make_shared<const std::string>(path), 0, 0};
   const auto text = environment_.read_file(path);
   if (!text) {
-    return tl::unexpected(SyntaxError{named_at.file ? named_at : whole_file, "cannot be read: " + text.error().text});
+    if (!named_at.file) return tl::unexpected(SyntaxError{whole_file, "cannot be read: " + text.error().text});
+    return tl::unexpected(SyntaxError{named_at, fmt::format("{} cannot be read: {}", path, text.error().text)});
   }
   if (text->size() > file_octets_max || nests_too_deep(*text)) {
     return tl::unexpected(SyntaxError{whole_file, "is no configuration: too large, or keys with hundreds of dots"});

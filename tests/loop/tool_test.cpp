@@ -13,6 +13,7 @@
 #include "daemon/tool/reload.h"
 #include "daemon/tool/status.h"
 #include "daemon/tool/store.h"
+#include "daemon/tool/table.h"
 #include "daemon/uv/socket.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_directory.h"
@@ -130,6 +131,22 @@ TEST_CASE("the status as text") {
   CHECK(tool::status_text(status).ends_with(
       "3 separated, 5 dropped, 1 failed write, the last: disk full\n"
       "fault        live/a.example/privkey.pem: is not the key of its chain\n"));
+}
+
+TEST_CASE("a table's columns are as wide as what is in them") {
+  using Side = tool::Table::Side;
+  tool::Table table({{"NAME"}, {"COUNT", Side::Right}, {"WHY"}});
+  CHECK(table.take().empty());
+  table.row({"a.example", "7", ""});
+  table.line("    of which none is new");
+  table.row({"", "1234567", "because"});
+  CHECK(table.take() ==
+        "NAME         COUNT  WHY\n"
+        "a.example        7  -\n"
+        "    of which none is new\n"
+        "-          1234567  because\n");
+  table.row({"b", "1", "more"});
+  CHECK(table.take() == "b                1  more\n");
 }
 
 TEST_CASE("a reload as text") {

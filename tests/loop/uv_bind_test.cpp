@@ -82,7 +82,7 @@ TEST_CASE("what is no socket is not removed for one") {
 TEST_CASE("unix paths that cannot be are refused with the reason") {
   const auto nowhere = bind_unix("/nonexistent/control", 0660);
   REQUIRE_FALSE(nowhere);
-  CHECK(nowhere.error().text == "/nonexistent/control: No such file or directory");
+  CHECK(nowhere.error().text == "/nonexistent/control: its folder does not exist: make it, writable for the user that posternd runs as");
   const std::string too_long = "/tmp/" + std::string(200, 'x');
   const auto cut = bind_unix(too_long, 0660);
   REQUIRE_FALSE(cut);

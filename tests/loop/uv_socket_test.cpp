@@ -195,14 +195,13 @@ TEST_CASE("a reader that stops is sent no more than the kernel holds, and loses 
   CHECK(stops >= static_cast<int>(big.size() >> 16));  // one buffer a time
 }
 
-TEST_CASE("a reset is a failure, not an end, and names the peer") {
+TEST_CASE("a reset is a failure, not an end, and says so") {
   Pair pair;
-  const std::string name = pair.here().socket->peer().text();
   pair.client.socket->reset();
   CHECK(pair.until([&] { return pair.here().closed() && pair.client.closed(); }));
   CHECK(pair.client.told == Told{"connected", "closed"});
   CHECK(pair.here().told == Told{"failed", "closed"});
-  CHECK(pair.here().failure == name + ": connection reset by peer");
+  CHECK(pair.here().failure == "connection reset by peer");
 }
 
 TEST_CASE("what the peer's host has is acknowledged, and nothing is once it has reset the connection") {
@@ -229,7 +228,7 @@ TEST_CASE("a refused connection fails, after the call") {
   CHECK(client.told.empty());
   CHECK(turn_until(loop, [&] { return client.closed(); }));
   CHECK(client.told == Told{"failed", "closed"});
-  CHECK(client.failure == nobody.text() + ": connection refused");
+  CHECK(client.failure == "connection refused");
 }
 
 TEST_CASE("unix targets that cannot be reached fail, after the call") {
@@ -241,7 +240,7 @@ TEST_CASE("unix targets that cannot be reached fail, after the call") {
     CHECK(client.told.empty());
     CHECK(turn_until(loop, [&] { return client.closed(); }));
     CHECK(client.told == Told{"failed", "closed"});
-    CHECK(client.failure.starts_with(path + ": "));
+    CHECK(client.failure == (path == too_long ? "name too long" : "no such file or directory"));
   }
 }
 

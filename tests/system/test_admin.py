@@ -282,7 +282,7 @@ def test_the_log_level_changes_while_it_runs(posternd, scripted):
         assert client.command("QUIT").code == 221
     assert server.status()["log_level"] == "error"
     assert not server.records("session")
-    assert server.tool("log", "level", "loud", "--control", control).returncode == 1
+    assert server.tool("log", "level", "loud", "--control", control).returncode == 2
     assert server.reload()["configuration_taken"]
     assert server.status()["log_level"] == "info"
     with server.greeted() as client:

@@ -68,7 +68,7 @@ def test_certs_lists_states_with_their_reasons(posternd, authority, folder):
     nobody = tool(server, "certs", "--name", "nobody.example.test")
     assert nobody.returncode == 1 and f"served at 127.0.0.1:{server.ports['smtp']}" in nobody.stdout
     refused = tool(server, "certs", "--state", "nonsense")
-    assert refused.returncode == 1 and "not-yet-valid" in refused.stderr
+    assert refused.returncode == 2 and "not-yet-valid" in refused.stderr
 
 
 def test_the_chain_that_senders_trust_is_served_and_a_missing_intermediate_reported(posternd, authority, folder):

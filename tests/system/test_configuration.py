@@ -157,6 +157,17 @@ def test_an_unreadable_key_is_named_for_the_user_that_would_run(posternd, author
     assert str(key) in result.stderr and "ermission denied" in result.stderr, result.stderr
 
 
+def test_places_where_nothing_can_be_written_are_warned_of(posternd, folder):
+    """A store may well start later, so that this is no fault."""
+    server = posternd(f"unix:{folder}/none", ready=False)
+    server.settings["state_dir"] = "/usr"
+    server.write()
+    result = run([tool("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups", server._daemon, "-c", server.path, "--check"]
+                 if os.getuid() == 0 else [server._daemon, "-c", server.path, "--check"])
+    assert f"backend store: the socket {folder}/none: does not exist" in result.stderr, result.stderr
+    assert "state_dir /usr: Permission denied" in result.stderr, result.stderr
+
+
 def test_a_default_certificate_that_cannot_be_resolved_ends_the_start(posternd):
     server = posternd(ready=False)
     server.settings["listen"][0]["default_certificate"] = "nobody.example.test"

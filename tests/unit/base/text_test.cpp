@@ -4,6 +4,13 @@
 
 using namespace postern;
 
+TEST_CASE("things are counted with their plural") {
+  CHECK(counted(1, "name") == "1 name");
+  CHECK(counted(0, "name") == "0 names");
+  CHECK(counted(2, "entry", "entries") == "2 entries");
+  CHECK(counted(1, "entry", "entries") == "1 entry");
+}
+
 TEST_CASE("escaped text is one safe field") {
   CHECK(escaped("plain text 1") == "plain text 1");
   CHECK(escaped("a\r\nb\"c\\d(e)\x7f\xff") == "a\\x0d\\x0ab\\x22c\\x5cd\\x28e\\x29\\x7f\\xff");

@@ -24,7 +24,7 @@ TEST_CASE("diagnostics come in the order of files and places") {
   std::string texts;
   for (const Diagnostic& diagnostic : diagnostics.sorted()) texts += diagnostic.rendered() + "\n";
   CHECK(texts ==
-        "z.toml:1:2: 1\nz.toml:1:9: k: 2\nz.toml:2:1: warning: k: 3\na.toml:1:1: k: 4\n"
+        "z.toml:1:2: 1\nz.toml:1:9: k: 2\nz.toml:2:1: k: 3\na.toml:1:1: k: 4\n"
         "domains.txt:1:1: domain.file: 5\n");
 }
 

@@ -36,7 +36,7 @@ struct FakeWorld {
     return Environment{
         .read_file = [this](const std::string& path) -> Result<std::string> {
           const auto found = files.find(path);
-          if (found == files.end()) return fail("{}: No such file or directory", path);
+          if (found == files.end()) return fail("No such file or directory");
           return found->second;
         },
         .glob = [this](const std::string& pattern) { return matches_of(pattern); },
@@ -76,7 +76,10 @@ inline Parsed parse(const std::string& text, FakeWorld world = {}) {
 /// All diagnostics, one a line.
 inline std::string rendered(const Parsed& parsed) {
   std::string all;
-  for (const Diagnostic& diagnostic : parsed.diagnostics) all += diagnostic.rendered() + "\n";
+  for (const Diagnostic& diagnostic : parsed.diagnostics) {
+    if (diagnostic.severity == Diagnostic::Severity::Warning) all += "warning: ";
+    all += diagnostic.rendered() + "\n";
+  }
   return all;
 }
 

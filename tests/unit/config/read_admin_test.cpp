@@ -30,5 +30,5 @@ TEST_CASE("what an admin listener may not be") {
         std::string::npos);
   CHECK(complaints("[[listen]]\nprotocol = \"admin\"\n").find("listen.address") != std::string::npos);
   CHECK(complaints("[[listen]]\nprotocol = \"admin\"\naddress = \"[::1]:1\"\ntls = \"none\"\n")
-            .find("warning: listen.tls: means nothing with protocol = \"admin\"") != std::string::npos);
+            .find("listen.tls: means nothing with protocol = \"admin\"") != std::string::npos);
 }

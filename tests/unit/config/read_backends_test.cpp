@@ -104,14 +104,14 @@ TEST_CASE("wrong TLS to a backend") {
         "p.toml:15:1: backend.tls_key: needs tls_certificate, the certificate that it belongs to\n"
         "p.toml:20:12: backend.tls_name: expected a host name such as \"store.example.net\", found \"a b\"\n");
   CHECK(complaints_after(backend + "to = \"[::1]:24\"\ntls_ca = \"/ca.pem\"\n") ==
-        "p.toml:19:1: warning: backend.tls_ca: means nothing without tls = \"starttls\" or \"implicit\"\n");
+        "warning: p.toml:19:1: backend.tls_ca: means nothing without tls = \"starttls\" or \"implicit\"\n");
 }
 
 TEST_CASE("a time limit that another one cuts short is warned of") {
   CHECK(complaints_after("[timeouts]\nfinal = \"1m\"\n").empty());
   CHECK(complaints_after("[timeouts]\nfinal = \"1m\"\n[[backend]]\nname = \"b\"\ndeliver = \"lmtp\"\nto = \"[::1]:24\"\n"
                          "timeout = \"2m\"\n") ==
-        "p.toml:21:1: warning: backend.timeout: after_dot (2m) is longer than timeouts.final (1m), which ends first\n");
+        "warning: p.toml:21:1: backend.timeout: after_dot (2m) is longer than timeouts.final (1m), which ends first\n");
 }
 
 TEST_CASE("backends that are passed through to") {

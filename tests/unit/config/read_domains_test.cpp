@@ -65,7 +65,7 @@ TEST_CASE("the catch-all domain must be confirmed") {
   CHECK(parsed.diagnostics.empty());
   CHECK_FALSE(parsed.config->run.domains.at(1).name);
   CHECK(complaints_after("[[domain]]\nname = \"a.example\"\nbackend = \"store\"\nrelay_everything = true\n") ==
-        "p.toml:18:1: warning: domain.relay_everything: means nothing except with name = \"*\"\n");
+        "warning: p.toml:18:1: domain.relay_everything: means nothing except with name = \"*\"\n");
 }
 
 TEST_CASE("wrong domains") {
@@ -89,7 +89,7 @@ TEST_CASE("errors in a file of domains have its lines") {
   CHECK(complaints_after(section, world) ==
         "d.txt:2:3: domain.file: expected a domain such as \"example.com\", found \"not a domain\"\n"
         "d.txt:3:1: domain.file: the domain \"one.example\" stands already at d.txt:1:1; remove one of the two\n");
-  CHECK(complaints_after(section) == "p.toml:16:8: domain.file: cannot be read: d.txt: No such file or directory\n");
+  CHECK(complaints_after(section) == "p.toml:16:8: domain.file: d.txt cannot be read: No such file or directory\n");
 }
 
 TEST_CASE("a file that is no list of domains is not complained of line by line") {
@@ -104,7 +104,7 @@ TEST_CASE("a file that is no list of domains is not complained of line by line")
 TEST_CASE("a postmaster whose mail has no way to go is warned of") {
   CHECK(complaints("postmaster = \"p@example.com\"\n").empty());
   CHECK(complaints("postmaster = \"p@other.example\"\n") ==
-        "p.toml:1:1: warning: postmaster: no [[domain]] is \"other.example\", so that mail to postmaster has no way to "
+        "warning: p.toml:1:1: postmaster: no [[domain]] is \"other.example\", so that mail to postmaster has no way to "
         "go\n");
 }
 

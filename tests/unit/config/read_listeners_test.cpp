@@ -31,7 +31,7 @@ TEST_CASE("the host name of the system is the default, if it is good enough") {
   CHECK(parse(minimal, world).config->run.hostname == "host.example.net");
   world.host_name = "short";
   CHECK(parse(minimal, world).config->run.hostname == "short");
-  CHECK(complaints("", world).starts_with("p.toml: warning: hostname: is not set, and the system's name \"short\""));
+  CHECK(complaints("", world).starts_with("warning: p.toml: hostname: is not set, and the system's name \"short\""));
   world.host_name = "bad name";
   CHECK_FALSE(parse(minimal, world).config);
   CHECK(complaints("", world).starts_with("p.toml: hostname: is not set, and the system's name \"bad name\""));
@@ -95,7 +95,7 @@ TEST_CASE("wrong listeners") {
 TEST_CASE("a configuration without a listener") {
   const std::string all = rendered(parse("hostname = \"mx.example\"\n"));
   CHECK(all.starts_with("p.toml: listen: there is no [[listen]]: add one"));
-  CHECK(all.find("p.toml: warning: domain: there is no [[domain]]") != std::string::npos);
+  CHECK(all.find("warning: p.toml: domain: there is no [[domain]]") != std::string::npos);
   CHECK(rendered(parse("listen = 7\n")).find("p.toml:1:10: listen: expected one or more sections [[listen]], found 7") !=
         std::string::npos);
 }

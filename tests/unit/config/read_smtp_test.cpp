@@ -68,12 +68,12 @@ TEST_CASE("limits that are possible and odd are warned of") {
       "[limits]\nmessage_size = 2000\nrecipients = 50\nconnections = 10\nconnections_per_address = 20\n"
       "line_length = 500\n[timeouts]\nfinal = \"15m\"\n");
   CHECK(said ==
-        "p.toml:16:1: warning: limits.message_size: below the 64 KiB that RFC 5321 section 4.5.3.1.7 asks for\n"
-        "p.toml:17:1: warning: limits.recipients: below the 100 that RFC 5321 section 4.5.3.1.8 asks for\n"
-        "p.toml:19:1: warning: limits.connections_per_address: more than limits.connections (10), so that it limits "
+        "warning: p.toml:16:1: limits.message_size: below the 64 KiB that RFC 5321 section 4.5.3.1.7 asks for\n"
+        "warning: p.toml:17:1: limits.recipients: below the 100 that RFC 5321 section 4.5.3.1.8 asks for\n"
+        "warning: p.toml:19:1: limits.connections_per_address: more than limits.connections (10), so that it limits "
         "nothing\n"
-        "p.toml:20:1: warning: limits.line_length: below the 1000 octets that RFC 5321 section 4.5.3.1.6 asks for\n"
-        "p.toml:22:1: warning: timeouts.final: senders give up after 10 minutes (RFC 5321 section 4.5.3.2.6) and send "
+        "warning: p.toml:20:1: limits.line_length: below the 1000 octets that RFC 5321 section 4.5.3.1.6 asks for\n"
+        "warning: p.toml:22:1: timeouts.final: senders give up after 10 minutes (RFC 5321 section 4.5.3.2.6) and send "
         "the message again, which makes duplicates: stay below\n");
 }
 

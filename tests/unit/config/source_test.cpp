@@ -78,7 +78,7 @@ TEST_CASE("includes that cannot be followed") {
 TEST_CASE("a file that cannot be read") {
   const Outcome outcome = read(FakeWorld{});
   CHECK_FALSE(outcome.source.complete);
-  CHECK(outcome.diagnostics == "/etc/p.toml: cannot be read: /etc/p.toml: No such file or directory\n");
+  CHECK(outcome.diagnostics == "/etc/p.toml: cannot be read: No such file or directory\n");
 }
 
 TEST_CASE("environment variables in strings") {
