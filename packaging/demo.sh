@@ -3,11 +3,14 @@
 # certificates, starts the mail store and posternd on 127.0.0.1:2525 (STARTTLS) and 127.0.0.1:2465 (implicit TLS),
 # and delivers one message to each of three host names, asking for each name's certificate by SNI. Then posternd stays
 # in the foreground; Ctrl-C ends everything. Nothing outside build/ is touched, but for the packages.
+#
+# POSTERN_BUILT names a build tree whose programs are used as they are, POSTERN_DEMO the folder to work in (build/demo).
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
+build=${POSTERN_BUILT:-build}
 log=$root/build/demo-build.log
-postern=build/daemon/postern
+postern=$build/daemon/postern
 patience=20  # seconds
 
 say() {
@@ -37,15 +40,17 @@ trap 'exit 143' TERM HUP
 
 sh packaging/deps.sh demo
 
-mkdir -p build
-say "building (the compiler's output is in $log)"
-if [ ! -e build/build.ninja ]; then
-  meson setup build >"$log" 2>&1 || { tail -n 30 "$log" >&2; give_up "meson failed"; }
+if [ -z "${POSTERN_BUILT-}" ]; then
+  mkdir -p build
+  say "building (the compiler's output is in $log)"
+  if [ ! -e build/build.ninja ]; then
+    meson setup build >"$log" 2>&1 || { tail -n 30 "$log" >&2; give_up "meson failed"; }
+  fi
+  ninja -C build daemon/postern daemon/posternd >>"$log" 2>&1 || { tail -n 30 "$log" >&2; give_up "the build failed"; }
 fi
-ninja -C build daemon/postern daemon/posternd >>"$log" 2>&1 || { tail -n 30 "$log" >&2; give_up "the build failed"; }
 
 # Socket paths may have 107 octets.
-POSTERN_DEMO=$root/build/demo
+POSTERN_DEMO=${POSTERN_DEMO:-$root/build/demo}
 if [ "${#POSTERN_DEMO}" -gt 90 ]; then
   POSTERN_DEMO=$(mktemp -d)/demo
 fi
@@ -71,15 +76,15 @@ wait_for() {
 say "starting postern store, an LMTP server that writes Maildirs"
 rm -f "$POSTERN_DEMO/store.log"
 # In a session of its own, so that Ctrl-C reaches it only through end().
-setsid $postern store --listen "unix:$POSTERN_DEMO/lmtp" --maildir "$POSTERN_DEMO/mail" >"$POSTERN_DEMO/store.log" &
+setsid "$postern" store --listen "unix:$POSTERN_DEMO/lmtp" --maildir "$POSTERN_DEMO/mail" >"$POSTERN_DEMO/store.log" &
 store=$!
 wait_for "$store" "postern store" grep -q "^listening on" "$POSTERN_DEMO/store.log"
 
 say "starting posternd with packaging/demo.toml"
-build/daemon/posternd -c packaging/demo.toml &
+"$build/daemon/posternd" -c packaging/demo.toml &
 posternd=$!
-wait_for "$posternd" posternd $postern status --control "$POSTERN_DEMO/control"
-$postern status --control "$POSTERN_DEMO/control"
+wait_for "$posternd" posternd "$postern" status --control "$POSTERN_DEMO/control"
+"$postern" status --control "$POSTERN_DEMO/control"
 
 /usr/bin/python3 packaging/demo_deliver.py 127.0.0.1:2525 "$POSTERN_DEMO/certs/ca.pem" "$POSTERN_DEMO/mail"
 
