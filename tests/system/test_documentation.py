@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes import program, run, tool
+from harness.processes import environment, program, run, tool
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packaging/**/*.md")]
@@ -40,6 +40,49 @@ def test_every_end_of_a_session_is_explained():
     assert len(ends) > 20
     missing = {end for end in ends if f"`{end}`" not in page and f"`{end}: ...`" not in page}
     assert not missing
+
+
+def test_every_refusal_in_our_own_words_is_explained():
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    named = re.findall(r'NamedReply \w+\{(\d+), "([^"]*)", "([^"]*)"\}', (ROOT / "lib/smtp/replies.h").read_text())
+    refusals = {f"{code} {enhanced} {re.split('[,:;]', text)[0]}" for code, enhanced, text in named if int(code) >= 400}
+    assert len(refusals) > 60
+    assert {refusal for refusal in refusals if f"`{refusal}`" not in page} == set()
+    quoted = set(re.findall(r"`([45]\d\d [45]\.\d+\.\d+ [^`]+)`", page))
+    assert quoted <= refusals, "the page quotes what is not said"
+
+
+def configurations_in(page):
+    """What a page shows of posternd's configuration: whole ones, and pieces."""
+    text = page.read_text()
+    if page.suffix == ".md":
+        yield from re.findall(r"```toml\n(.*?)```", text, re.S)
+        return
+    for block in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.S | re.M):
+        lines = [line for line in block.splitlines() if not line.startswith(("$", "#"))]
+        if any(re.match(r"\[\[?\w+", line) for line in lines):
+            yield "\n".join(lines).replace(r"\e", "\\").replace(r"\&", "") + "\n"
+
+
+SHOWN = [(page, number) for page in [*PAGES, *sorted(ROOT.glob("man/*.[1-8]"))] for number in range(len(list(configurations_in(page))))]
+
+
+@pytest.mark.parametrize("page, number", SHOWN, ids=lambda value: str(getattr(value, "name", value)))
+def test_a_configuration_that_is_shown_is_read(build, folder, page, number):
+    """With what is missing in a piece put beside it; certificates are not there."""
+    text = list(configurations_in(page))[number]
+    if "hostname =" not in text.split("[", 1)[0].replace("hostname   =", "hostname ="):
+        text = 'hostname = "mx1.example.net"\n' + text
+    if not re.search(r'^\[\[listen\]\]((?!^\[).)*(25|465)', text, re.S | re.M):
+        text += '[[listen]]\naddress = "127.0.0.1:2525"\ntls = "none"\n'
+    for name in sorted(set(re.findall(r'^backend += "(\w+)"', text, re.M)) - set(re.findall(r'^name += "(\w+)"', text, re.M))):
+        text += f'[[backend]]\nname = "{name}"\ndeliver = "lmtp"\nto = "unix:/run/lmtp"\n'
+    (folder / "posternd.toml").write_text(text)
+    (folder / "domains.txt").write_text("example.org\n")
+    done = run([program(build, "posternd"), "--check", "-c", folder / "posternd.toml"], env=environment(MX_NAME="mx1.example.net"))
+    errors = [line for line in done.stderr.splitlines() if re.search(r"posternd\.toml:\d+:\d+: ", line)]
+    assert "posternd.toml" in done.stderr
+    assert [line for line in errors if "is neither the id of a usable" not in line and "does not exist" not in line] == []
 
 
 def test_every_rfc_of_the_dialogues_is_in_the_table():
