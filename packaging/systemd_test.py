@@ -439,6 +439,28 @@ def replacement_that_cannot_start(machine, unit):
     deliver(machine, "not-replaced")
 
 
+def log_file(machine, unit):
+    """With LogsDirectory= of a drop-in, and rotated by a signal to all processes of the unit, as `systemctl kill` sends it."""
+    log, old = machine.path("/var/log/postern/posternd.log"), machine.path("/var/log/postern/posternd.log.1")
+    unit.settings("log.conf", "[Service]\nLogsDirectory=postern\n")
+    configuration = machine.path("/etc/postern/posternd.toml")
+    configuration.write_text(CONFIGURATION + '\n[log]\nfile = "/var/log/postern/posternd.log"\n')
+    unit("restart")
+    before = {name: fields["Pid"] for name, fields in unit.processes().items()}
+    deliver(machine, "logged")
+    eventually("it is in the log", lambda: "<logged@elsewhere.test>" in log.read_text())
+    log.rename(old)
+    machine.run("systemctl", "kill", "-s", "USR1", "postern.service")
+    eventually("there is a new log", log.exists)
+    deliver(machine, "logged-anew")
+    eventually("it is in the new log", lambda: "<logged-anew@elsewhere.test>" in log.read_text())
+    assert {name: fields["Pid"] for name, fields in unit.processes().items()} == before
+    machine.path("/etc/systemd/system/postern.service.d/log.conf").unlink()
+    machine.run("systemctl", "daemon-reload")
+    configuration.write_text(CONFIGURATION)
+    unit("restart")
+
+
 class Senders:
     """Connect all the while: nobody may be refused."""
 
@@ -504,7 +526,7 @@ def removal(machine, unit):
 
 STEPS = (install, keys_that_only_root_can_read, start, rights, journal_fields, renewal_of_a_key_that_only_root_can_read, reload,
          stop_with_a_message_under_way, kill, stuck, replacement_with_a_message_under_way, replacement_that_cannot_start,
-         socket_activation, upgrade_of_the_package, removal)
+         log_file, socket_activation, upgrade_of_the_package, removal)
 
 
 def main(deb):
