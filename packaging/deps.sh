@@ -19,7 +19,7 @@ build="build-essential pkg-config meson ninja-build android-libboringssl-dev lib
   libsqlite3-dev zlib1g-dev"
 demo="openssl python3"
 tests="openssl curl python3 python3-pytest python3-pytest-xdist catch2 clang libclang-rt-14-dev llvm dovecot-core
-  dovecot-lmtpd dovecot-sieve swaks gnutls-bin postfix libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2
+  dovecot-lmtpd dovecot-sieve swaks gnutls-bin postfix haproxy libnet-ssleay-perl libio-socket-ssl-perl libnet-dns-perl mandoc iproute2
   lego dehydrated pebble msmtp nmap sslscan python3-yaml python3-prometheus-client systemd bind9 bind9-utils bind9-dnsutils
   postfix-mta-sts-resolver chromium-headless-shell fish zsh
   libidn12 libdb5.3 libgnutls-dane0 libnsl2 libpcre2-8-0 libldap-2.5-0 libmariadb3 libperl5.36 libpq5

@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "base/text.h"
+
 namespace postern::app {
 
 namespace {
@@ -75,7 +77,7 @@ void UserFiles::read(const delivery::UserFile& settings, File& file, Outcome& ou
   outcome.warnings.insert(outcome.warnings.end(), parsed.warnings.begin(), parsed.warnings.end());
   if (!parsed.list) return;
   file.list = std::move(parsed.list);
-  outcome.news.push_back(fmt::format("{}: {} recipients, {} KiB of memory", settings.path, file.list->size(),
+  outcome.news.push_back(fmt::format("{}: {}, {} KiB of memory", settings.path, counted(file.list->size(), "recipient"),
                                      file.list->memory_octets() / 1024));
 }
 

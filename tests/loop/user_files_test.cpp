@@ -34,7 +34,7 @@ TEST_CASE("a file is read once for all its backends, and again when it has chang
   const auto first = users.load(backends);
   CHECK((knows(first, "one", "alice@a.example") && knows(first, "two", "alice@a.example")));
   CHECK(first.lists.size() == 2);
-  CHECK(first.news == std::vector<std::string>{path + ": 1 recipients, 0 KiB of memory"});
+  CHECK(first.news == std::vector<std::string>{path + ": 1 recipient, 0 KiB of memory"});
   CHECK(files.reads().size() == 1);
 
   const auto same = users.load(backends);
