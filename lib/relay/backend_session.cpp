@@ -41,7 +41,9 @@ void BackendSession::handle(smtp::Reply reply) {
   if (stage_ != Stage::Talking) return handle_opening(std::move(reply));
   if (awaiting_.empty()) {
     // Nothing was asked: a backend that goes away says so (RFC 5321 section 3.8), or refuses a text before its end.
-    return fail({"it said unasked: " + escaped(smtp::render(reply))}, std::move(reply));
+    std::string said = smtp::render(reply);
+    said.resize(said.find_last_not_of("\r\n") + 1);
+    return fail({"it said unasked: " + escaped(said)}, std::move(reply));
   }
   const Asked asked = awaiting_.front();
   awaiting_.pop_front();

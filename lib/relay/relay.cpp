@@ -98,8 +98,10 @@ void Relay::handle_recipient(const smtp::CommandOffered& event, const Route* rou
 }
 
 void Relay::handle(const smtp::BodyOffered& event, Instant now) {
-  if (fate_ || !known_behind()) {
-    answer(event.number, fate_ || mail_ ? smtp::replies::no_valid_recipients : smtp::replies::sender_first);
+  if (fate_) {
+    answer(event.number, data_refusal());
+  } else if (!known_behind()) {
+    answer(event.number, mail_ ? smtp::replies::no_valid_recipients : smtp::replies::sender_first);
   } else {
     submit("DATA", {Asked::For::Client, event.number, Verb::Data, Asked::Limit::Command}, now);
   }
@@ -124,6 +126,11 @@ void Relay::handle(const smtp::BodyChunk& event, Instant now) {
     send_chunk("", {Asked::For::ChunkPart, 0, Verb::Bdat, Asked::Limit::Command}, now);
     chunk_ = std::move(rest);
   }
+}
+
+/// Recipients may have been taken before the backend was lost: a 5xx would make the client's bounce of it.
+smtp::Reply Relay::data_refusal() const {
+  return fate_->permanent() ? smtp::Reply(smtp::replies::no_valid_recipients) : *fate_;
 }
 
 void Relay::send_chunk(std::string_view words, Asked asked, Instant now) {
@@ -291,7 +298,7 @@ void Relay::on_client_reply(const Asked& asked, const smtp::Reply& reply) {
   if (asked.verb == Verb::Data && reply.intermediate()) {
     if (fate_) {
       // It has refused MAIL, and would take what comes next for a text.
-      answer(asked.number, smtp::replies::no_valid_recipients);
+      answer(asked.number, data_refusal());
       return cut(smtp::Reply(*fate_));
     }
     text_ = Text::Announced;

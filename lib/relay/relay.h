@@ -178,6 +178,7 @@ class Relay {
   void open_now(Instant now);
   void opening_failed(const smtp::Reply& reply);
   void submit(std::string line, Asked asked, Instant now, std::string text = {});
+  smtp::Reply data_refusal() const;
   void send_chunk(std::string_view words, Asked asked, Instant now);
   void answer(smtp::EventNumber number, smtp::Reply reply) { actions_.push_back(Answer{number, std::move(reply)}); }
   void answer_asked(const Asked& asked, const smtp::Reply& reply);

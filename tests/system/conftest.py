@@ -12,6 +12,7 @@ import pytest
 
 from harness.ca import Authority
 from harness.dovecot import Dovecot
+from harness.passed_mtas import LoginPostfix, PassedExim
 from harness.posternd import Posternd, basic_settings
 from harness.processes import program
 from harness.scripted_lmtp import ScriptedLmtp
@@ -72,13 +73,13 @@ def default_leaf(authority):
 
 
 class _Users:
-    """Dovecot users that no other test has."""
+    """A server with users that no other test has."""
 
-    def __init__(self, dovecot, names):
-        self._dovecot, self._names = dovecot, iter(names)
+    def __init__(self, server, names):
+        self._server, self._names = server, iter(names)
 
     def __getattr__(self, name):
-        return getattr(self._dovecot, name)
+        return getattr(self._server, name)
 
     def new_user(self):
         return next(self._names)
@@ -168,6 +169,24 @@ def posternd(build, folder, authority, default_leaf):
             problems.append(problem)
             server.process.kill()
     assert not problems, problems[0]
+
+
+# In front of these two many posterns stand, one after the other; each test takes users of its own with new_user().
+_PASSED_USERS = [f"user{number}" for number in range(120)]
+
+
+@pytest.fixture(scope="session")
+def passed_postfix(session_folder, default_leaf):
+    server = LoginPostfix(session_folder / "passed-postfix", _PASSED_USERS, default_leaf)
+    yield _Users(server, _PASSED_USERS)
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def passed_exim(session_folder, default_leaf):
+    server = PassedExim(session_folder / "passed-exim", _PASSED_USERS, default_leaf)
+    yield _Users(server, _PASSED_USERS)
+    server.stop()
 
 
 @pytest.fixture

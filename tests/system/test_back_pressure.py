@@ -1,10 +1,18 @@
 """A backend that is slow: its messages wait for the connections that it may have, and its neighbours notice nothing."""
 
+import os
 import queue
+import re
+import signal
 import threading
 
+import pytest
+
+from harness import clients
+from harness.dialogue import Dialogue
 from harness.messages import message
 from harness.scripted_lmtp import Step, at
+from harness.senders import Postfix
 from harness.wait import LIMIT, eventually
 
 SENDER = "sender@elsewhere.test"
@@ -92,3 +100,78 @@ def test_who_would_have_to_wait_behind_too_many_is_sent_away_at_the_door(postern
     for client in clients:
         client.join()
     assert len(slow.deliveries) == 4
+
+
+@pytest.fixture
+def sending_postfix(folder):
+    """Makes a Postfix that sends what it is given to a posternd."""
+    made = []
+
+    def make(server):
+        made.append(Postfix(folder / "sender", server.address(), folder / "authors"))
+        return made[-1]
+    yield make
+    for mta in made:
+        mta.stop()
+
+
+def test_dovecot_does_not_read_and_nothing_is_lost(posternd, own_dovecot, sending_postfix, folder):
+    """Real clients with 14 messages of 1 MiB, a Dovecot that is stopped, 2 MiB of memory and 2 MiB of disk."""
+    mib = 1 << 20
+    server = posternd(own_dovecot.target, workers=1, backend={"max_connections": 2, "wait": "1h", "timeout": "1h"},
+                      limits={"message_memory": 2 * mib, "spill_space": 2 * mib, "message_size": 2 * mib})
+    subjects = [f"large {number}" for number in range(8)]
+    own_dovecot.freeze()
+    try:
+        mta = sending_postfix(server)
+        for subject in subjects:
+            mta.submit(SENDER, ["alice@example.test"], message(subject, (b"x" * 76 + b"\r\n") * (mib // 78)))
+        # Those that have place wait; the others are told to come again.
+        eventually(lambda: "452 4.3.1" in mta.log(), lambda: f"there is no place for all of them; log:\n{mta.log()}", 2 * LIMIT)
+        impatient = clients.smtp_source(*server.address(), sender=SENDER, recipient="bob@example.test", messages=6, sessions=6,
+                                        length=mib, folder=folder)
+        assert impatient.returncode != 0 and "452 4.3.1" in impatient.stdout + impatient.stderr
+        assert 0 < server.status()["message_memory_octets"] <= 2 * mib
+        assert not server.records("recipient", status="taken")
+    finally:
+        own_dovecot.thaw()
+    eventually(lambda: not mta.queued(), lambda: f"everything is sent; log:\n{mta.log()}", 4 * LIMIT)
+    assert sorted(own_dovecot.subjects("alice@example.test")) == sorted(subjects)
+    again = clients.smtp_source(*server.address(), sender=SENDER, recipient="bob@example.test", length=mib, folder=folder)
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_postfix_does_not_read_and_the_client_waits(passing, passed_postfix):
+    """In pass-through nothing is kept: what its smtpd does not read, posternd does not read either."""
+    server = passing(passed_postfix.target_of("proxy"), "proxy-v2", tables={"workers": 1})
+    user = passed_postfix.new_user()
+    line = b"x" * 998 + b"\r\n"
+    octets = message("huge", line * 48_000)  # more than the kernel takes for two connections
+    with Dialogue(server.address(), source="127.0.0.19") as client:
+        client.greet()
+        client.envelope(SENDER, f"{user}@example.test")
+        client.expect(354, "DATA")
+        (pid,) = re.findall(r"smtpd\[(\d+)\]: connect from \S*\[127\.0\.0\.19\]", passed_postfix.log)
+        os.kill(int(pid), signal.SIGSTOP)
+        try:
+            sent = until_stuck(client.socket, octets)
+        finally:
+            os.kill(int(pid), signal.SIGCONT)
+        assert sent < len(octets)
+        client.socket.settimeout(LIMIT)
+        client.send(octets[sent:] + b".\r\n")
+        assert client.reply().code == 250
+    (kept,) = eventually(lambda: passed_postfix.messages(user), lambda: passed_postfix.log)
+    assert kept.count(b"\n" + line[:-2]) == 48_000
+
+
+def until_stuck(connection, octets):
+    """Sends as much as the peer takes, until it has taken nothing for half a second; how much that was."""
+    connection.settimeout(0.5)
+    sent = 0
+    while sent < len(octets):
+        try:
+            sent += connection.send(octets[sent:sent + 65536])
+        except TimeoutError:
+            break
+    return sent

@@ -7,39 +7,21 @@ import pytest
 from harness import clients, senders
 from harness.messages import message
 from harness.dialogue import tls_context
-from harness.passed_mtas import FRIEND, LOGIN, PASSWORD, LoginPostfix, PassedExim
+from harness.passed_mtas import FRIEND, LOGIN, PASSWORD
 from harness.wait import LIMIT, eventually
 
 SENDER, FAR = "author@example.test", "somebody@far-away.test"
 STRANGER = "127.0.0.9"
-USERS = [f"user{number}" for number in range(20)]
-
-
-@pytest.fixture(scope="module")
-def postfix(session_folder, default_leaf):
-    server = LoginPostfix(session_folder / "login-postfix", USERS, default_leaf)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def exim(session_folder, default_leaf):
-    server = PassedExim(session_folder / "login-exim", USERS, default_leaf)
-    yield server
-    server.stop()
 
 
 @pytest.fixture
-def behind(postfix, exim, passing):
+def behind(passed_postfix, passed_exim, passing):
     """Starts a posternd in front of the MTA of this name."""
     def make(name, **options):
         if name == "exim":
-            return passing(exim.target, "proxy-v2", profile="exim", **options)
-        return passing(postfix.target_of("proxy"), options.pop("identity", "proxy-v2"), **options)
+            return passing(passed_exim.target, "proxy-v2", profile="exim", **options)
+        return passing(passed_postfix.target_of("proxy"), options.pop("identity", "proxy-v2"), **options)
     return make
-
-
-_NEXT = iter(USERS)
 
 
 def stranger(server, address=STRANGER):
@@ -74,14 +56,14 @@ def test_people_log_in_under_tls_only(behind, name, connect):
         assert client.mail(SENDER)[0] == 250 and client.rcpt(FAR)[0] == 250
 
 
-def test_swaks_logs_in(behind, postfix):
+def test_swaks_logs_in(behind, passed_postfix):
     server = behind("postfix", connect="early", allow_auth=True)
-    user = next(_NEXT)
+    user = passed_postfix.new_user()
     done = clients.swaks(*server.address(), sender=SENDER, recipients=[f"{user}@example.test"], name="mx.example.test",
                          arguments=["--auth", "LOGIN", "--auth-user", LOGIN, "--auth-password", PASSWORD])
     assert done.returncode == 0, done.stdout + done.stderr
-    eventually(lambda: postfix.messages(user), lambda: postfix.log)
-    assert f"sasl_username={LOGIN}" in postfix.log
+    eventually(lambda: passed_postfix.messages(user), lambda: passed_postfix.log)
+    assert f"sasl_username={LOGIN}" in passed_postfix.log
 
 
 @pytest.mark.parametrize("name", ["postfix", "exim"])
@@ -98,9 +80,9 @@ def test_nobody_logs_in_where_it_is_not_allowed(behind, name):
         assert client.mail(SENDER)[0] == 250 and client.rcpt(FAR)[0] == (554 if name == "postfix" else 550)
 
 
-def test_an_extension_that_postern_does_not_know(behind, postfix):
+def test_an_extension_that_postern_does_not_know(behind, passed_postfix):
     """Postfix's XVERP: it passes where it is named, and the MTA decides by the client's address who may use it."""
-    user = next(_NEXT)
+    user = passed_postfix.new_user()
     with stranger(behind("postfix", connect="early"), FRIEND) as client:
         client.ehlo()
         assert not client.has_extn("xverp")
@@ -113,8 +95,8 @@ def test_an_extension_that_postern_does_not_know(behind, postfix):
         client.ehlo()
         assert client.has_extn("xverp")
         client.sendmail("list@example.test", [f"{user}@example.test"], message("to a list"), ["XVERP=+="])
-    eventually(lambda: postfix.messages(user), lambda: postfix.log)
-    assert f"list+{user}=example.test@example.test".encode() in postfix.messages(user)[0]
+    eventually(lambda: passed_postfix.messages(user), lambda: passed_postfix.log)
+    assert f"list+{user}=example.test@example.test".encode() in passed_postfix.messages(user)[0]
 
 
 def sending_postfix(folder, to, root):
@@ -133,11 +115,11 @@ def sending_exim(folder, to, _):
 
 @pytest.mark.parametrize("start,behind_us", [(sending_postfix, "exim"), (sending_exim, "postfix")],
                          ids=["from postfix to exim", "from exim to postfix"])
-def test_one_mta_sends_to_another(behind, postfix, exim, folder, authority, start, behind_us):
+def test_one_mta_sends_to_another(behind, passed_postfix, passed_exim, folder, authority, start, behind_us):
     """Two messages, the second for two: over STARTTLS, by whatever the sender makes of the other's extensions."""
     server = behind(behind_us)
-    receiver = postfix if behind_us == "postfix" else exim
-    one, two = next(_NEXT), next(_NEXT)
+    receiver = passed_postfix if behind_us == "postfix" else passed_exim
+    one, two = receiver.new_user(), receiver.new_user()
     mta = start(folder / "mta", server.address(), authority.root)
     try:
         mta.submit(SENDER, [f"{one}@example.test"], message("the first"))

@@ -1,5 +1,6 @@
 """Postfix and Exim as MTAs behind a postern that passes sessions through. Who the client is decides what they take: they
-relay for 127.0.0.77 and for those who have logged in, and refuse 127.0.0.66."""
+relay for 127.0.0.77 and for those who have logged in, and refuse 127.0.0.66. Some names and senders they refuse (REFUSED), or
+break the session off at (DROPPED)."""
 
 from .dovecot import Dovecot
 from .mtas import Exim, Postfix
@@ -7,10 +8,12 @@ from .ports import free_port
 
 FRIEND, ENEMY = "127.0.0.77", "127.0.0.66"
 LOGIN, PASSWORD = "author@example.test", "unused"
+REFUSED, DROPPED = "refused.test", "dropped.test"  # in EHLO, and with any local part as sender
 
 
 class PassedPostfix(Postfix):
-    """Besides the plain smtpd (port) one for each identity: ports["proxy"], ports["xclient"], ports["postscreen"]."""
+    """Besides the plain smtpd (port) one for each identity: ports["proxy"], ports["xclient"], ports["postscreen"]; and with
+    PROXY ports["strict"], which refuses at once and bears few errors, and ports["hasty"], which waits only a second."""
 
     more_settings = f"""mynetworks = {FRIEND}
 message_size_limit = 0
@@ -21,10 +24,13 @@ postscreen_access_list = static:permit
 postscreen_greet_wait = 1s
 default_transport = smtp:[127.0.0.1]:1
 authorized_verp_clients = {FRIEND}
+service_throttle_time = 1s
+strict_names = check_helo_access inline:{{ {{{REFUSED} = REJECT not this name}} {{{DROPPED} = 421 4.7.0 go away}} }}
+strict_senders = check_sender_access inline:{{ {{{REFUSED} = REJECT not this sender}} {{{DROPPED} = 421 4.7.0 go away}} }}
 """
 
     def more_services(self):
-        self.ports = {name: free_port() for name in ("proxy", "xclient", "postscreen")}
+        self.ports = {name: free_port() for name in ("proxy", "xclient", "postscreen", "strict", "hasty")}
         return [
             f"127.0.0.1:{self.ports['proxy']} inet n - n - - smtpd",
             "  -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_authorized_xclient_hosts=",
@@ -35,6 +41,12 @@ authorized_verp_clients = {FRIEND}
             f"127.0.0.1:{self.ports['postscreen']} inet n - n - 1 postscreen",
             "  -o postscreen_upstream_proxy_protocol=haproxy -o smtpd_service_name=passed",
             "passed pass - - n - - smtpd",
+            f"127.0.0.1:{self.ports['strict']} inet n - n - - smtpd",
+            "  -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_authorized_xclient_hosts= -o smtpd_delay_reject=no",
+            "  -o smtpd_helo_restrictions=$strict_names -o smtpd_sender_restrictions=$strict_senders",
+            "  -o smtpd_hard_error_limit=5 -o smtpd_error_sleep_time=0",
+            f"127.0.0.1:{self.ports['hasty']} inet n - n - - smtpd",
+            "  -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_authorized_xclient_hosts= -o smtpd_timeout=1s",
             "dnsblog unix - - n - 0 dnsblog",
         ]
 
@@ -69,10 +81,26 @@ class PassedExim(Exim):
 
     unpacked = "exim4-heavy"
     more_settings = f"""hosts_proxy = 127.0.0.1
-acl_smtp_helo = not_you
+acl_smtp_helo = names
+acl_smtp_mail = senders
+acl_smtp_data = texts
 """
-    more_acls = f"""not_you:
+    more_acls = f"""names:
   deny hosts = {ENEMY}
+  deny condition = ${{if eq{{$sender_helo_name}}{{{REFUSED}}}}}
+       message = not this name
+  drop condition = ${{if eq{{$sender_helo_name}}{{{DROPPED}}}}}
+       message = go away
+  accept
+senders:
+  deny senders = *@{REFUSED}
+       message = not this sender
+  drop senders = *@{DROPPED}
+       message = go away
+  accept
+texts:
+  drop condition = ${{if match{{$h_subject:}}{{dropped}}}}
+       message = go away
   accept
 """
     more_sections = f"""begin authenticators

@@ -258,6 +258,16 @@ TEST_CASE("a MAIL that is refused behind our answer is the answer to each recipi
   CHECK(pair.client("RCPT TO:<w@a.example>\r\n") == "550 5.7.1 no such sender\r\n");
 }
 
+TEST_CASE("a backend that is lost between RCPT and DATA makes nobody bounce what it had taken") {
+  Pair pair(late());
+  pair.client("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<u@a.example>\r\n");
+  pair.opened();
+  CHECK(pair.backend("250 ok\r\n250 ok\r\n") == "250 ok\r\n250 ok\r\n");
+  CHECK(pair.lost().empty());
+  CHECK(pair.client("DATA\r\n").starts_with("451 4.4.2 "));
+  CHECK(pair.client("RCPT TO:<v@a.example>\r\n").starts_with("451 4.4.2 "));
+}
+
 TEST_CASE("RSET and NOOP are answered although the backend goes away before them") {
   Pair pair(late());
   pair.client("EHLO c\r\nMAIL FROM:<>\r\n");
