@@ -102,6 +102,23 @@ def synopses(page):
             yield command, {option.lstrip("-") for option in re.findall(r"\bFl (\S+)", form)}
 
 
+@pytest.mark.parametrize("page", ["posternd.8", "postern.1"])
+def test_every_option_of_a_synopsis_has_one_paragraph(page):
+    text = (ROOT / "man" / page).read_text()
+    synopsis, _, rest = text[text.index(".Sh SYNOPSIS"):].partition(".Sh DESCRIPTION")
+    explained = [option for item in re.findall(r"^\.It (Fl .*)$", rest, re.M) for option in re.findall(r"Fl (\S+)", item)]
+    assert sorted(set(explained)) == sorted(explained)
+    assert set(re.findall(r"\bFl (\S+)", synopsis)) - set(explained) == set()
+
+
+def test_every_variable_of_the_environment_is_in_the_manual_page():
+    sources = "".join(path.read_text() for path in ROOT.glob("daemon/**/*.cpp"))
+    read = set(re.findall(r'(?:getenv|variable|number_in|meant_for_us)\("([A-Z_]+)"\)', sources))
+    assert {"LISTEN_FDS", "NOTIFY_SOCKET", "JOURNAL_STREAM"} <= read
+    page = (ROOT / "man/posternd.8").read_text()
+    assert {name for name in read if not re.search(rf"\b{name}\b", page)} == set()
+
+
 def options_of(path, *words):
     """What --help says: the options, and the sub-commands."""
     text = run([path, *words, "--help"]).stdout
