@@ -210,8 +210,8 @@ Result<certs::FileContents> GuardedFiles::read(const std::string& path, std::siz
   return contents;
 }
 
-Result<std::vector<certs::DirectoryEntry>> GuardedFiles::list(const std::string& path) {
-  return guarded<std::vector<certs::DirectoryEntry>>(
+Result<certs::Listing> GuardedFiles::list(const std::string& path) {
+  return guarded<certs::Listing>(
       path, [this](const std::string& place) { return files_->list(place); });
 }
 

@@ -32,7 +32,7 @@ class GuardedFiles final : public certs::FileSource {
 
   Result<certs::FileState> state(const std::string& path) override;
   Result<certs::FileContents> read(const std::string& path, std::size_t octets_max) override;
-  Result<std::vector<certs::DirectoryEntry>> list(const std::string& path) override;
+  Result<certs::Listing> list(const std::string& path) override;
   std::optional<std::string> link_target(const std::string& path) override;
 
   /// In which all of them lie, also those that maps name.

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <mutex>
@@ -18,6 +17,7 @@
 #include "daemon/app/confinement.h"
 #include "daemon/app/framed_messages.h"
 #include "daemon/app/guarded_files.h"
+#include "daemon/app/loader_messages.h"
 
 namespace postern::app {
 
@@ -26,77 +26,7 @@ namespace {
 using certs::BinaryReader;
 using certs::BinaryWriter;
 
-enum class Operation : std::uint64_t { State, Read, List, LinkTarget, Reconfigure };
-
-constexpr std::uint64_t request_octets_max = 16 * 1024;
-constexpr std::uint64_t file_octets_max = 256 * 1024 * 1024;  // a map of 10^6 names is a third of it
-constexpr std::uint64_t answer_octets_max = 2 * file_octets_max;
-
-void add(BinaryWriter& message, const certs::FileState& state) {
-  for (const std::uint64_t number : {state.device, state.inode, state.size, static_cast<std::uint64_t>(state.mtime_ns),
-                                     static_cast<std::uint64_t>(state.ctime_ns)}) {
-    message.number(number);
-  }
-}
-
-certs::FileState file_state(BinaryReader& fields) {
-  certs::FileState state;
-  state.device = fields.number();
-  state.inode = fields.number();
-  state.size = fields.number();
-  state.mtime_ns = static_cast<std::int64_t>(fields.number());
-  state.ctime_ns = static_cast<std::int64_t>(fields.number());
-  return state;
-}
-
-/// 1 and what `write` adds, or 0 and what went wrong.
-template <class T, class Write>
-BinaryWriter answer_of(const Result<T>& result, Write write) {
-  BinaryWriter answer;
-  answer.number(result ? 1u : 0u);
-  if (result) {
-    write(answer, *result);
-  } else {
-    answer.text(result.error().text);
-  }
-  return answer;
-}
-
 // --- in the child ---
-
-BinaryWriter carry_out(Operation operation, BinaryReader& fields, GuardedFiles& files) {
-  const std::string path = fields.text();
-  switch (operation) {
-    case Operation::State:
-      return answer_of(files.state(path), [](BinaryWriter& answer, const certs::FileState& state) { add(answer, state); });
-    case Operation::Read: {
-      const auto octets_max = std::min(fields.number(), file_octets_max);
-      return answer_of(files.read(path, octets_max), [](BinaryWriter& answer, const certs::FileContents& contents) {
-        add(answer, contents.state);
-        answer.text(contents.bytes);
-      });
-    }
-    case Operation::List:
-      return answer_of(files.list(path), [](BinaryWriter& answer, const std::vector<certs::DirectoryEntry>& entries) {
-        answer.number(entries.size());
-        for (const auto& entry : entries) {
-          answer.text(entry.name);
-          answer.number(entry.is_directory ? 1u : 0u);
-          answer.number(entry.may_be_link ? 1u : 0u);
-          answer.number(entry.dangling ? 1u : 0u);
-        }
-      });
-    case Operation::LinkTarget: {
-      const auto target = files.link_target(path);
-      BinaryWriter answer;
-      answer.number(target ? 1u : 0u);
-      answer.text(target ? *target : "");
-      return answer;
-    }
-    case Operation::Reconfigure: break;
-  }
-  return answer_of(Result<void*>(fail("an operation that does not exist")), [](BinaryWriter&, void*) {});
-}
 
 /// Places that `files` looks for, and where the configuration lies.
 Reach reach_of_loader(const GuardedFiles& files, std::vector<std::string> config_folders) {
@@ -124,17 +54,16 @@ FileFence confine_loader(const Reach& reach) {
   }
   while (const auto request = receive_message(descriptor, request_octets_max)) {
     BinaryReader fields(*request);
-    const auto operation = static_cast<Operation>(fields.number());
     BinaryWriter answer;
-    if (operation == Operation::Reconfigure) {
-      const auto parsed = read_configuration(config_path, config_folders);
-      if (parsed.config) files = std::make_unique<GuardedFiles>(needed_files(*parsed.config));
-      const auto out_of_reach = beyond(fence, reach_of_loader(*files, config_folders));
-      answer.number(1);
-      answer.number(out_of_reach.size());
-      for (const std::string& sentence : out_of_reach) answer.text(sentence);
-    } else {
-      answer = carry_out(operation, fields, *files);
+    switch (static_cast<Operation>(fields.number())) {
+      case Operation::Question: answer = answer_question(fields, *files); break;
+      case Operation::Questions: answer = answer_questions(fields, *files); break;
+      case Operation::Reconfigure: {
+        const auto parsed = read_configuration(config_path, config_folders);
+        if (parsed.config) files = std::make_unique<GuardedFiles>(needed_files(*parsed.config));
+        answer = answer_reconfigured(beyond(fence, reach_of_loader(*files, config_folders)));
+        break;
+      }
     }
     if (!send_message(descriptor, std::move(answer))) break;
   }
@@ -143,62 +72,96 @@ FileFence confine_loader(const Reach& reach) {
 
 // --- in posternd ---
 
+using certs::Wish;
+
+/// Answers that are here already; what else is asked goes to `rest`.
+class Fetched final : public certs::FileSource {
+ public:
+  Fetched(certs::FileSource& rest, std::vector<Wish> wishes, std::string message)
+      : rest_(rest), wishes_(std::move(wishes)), message_(std::move(message)) {
+    BinaryReader fields(message_);
+    for (std::size_t i = 0; i < wishes_.size(); ++i) answers_.push_back(fields.view());
+  }
+
+  Result<certs::FileState> state(const std::string& path) override {
+    const auto answer = find(Wish::What::State, path);
+    return answer.empty() ? rest_.state(path) : state_in(answer);
+  }
+  Result<certs::FileContents> read(const std::string& path, std::size_t octets_max) override {
+    const auto answer = find(Wish::What::Read, path);
+    return answer.empty() ? rest_.read(path, octets_max) : contents_in(answer);
+  }
+  Result<certs::Listing> list(const std::string& path) override {
+    const auto answer = find(Wish::What::List, path);
+    return answer.empty() ? rest_.list(path) : listing_in(answer);
+  }
+  std::optional<std::string> link_target(const std::string& path) override {
+    const auto answer = find(Wish::What::LinkTarget, path);
+    return answer.empty() ? rest_.link_target(path) : target_in(answer);
+  }
+
+  static std::optional<std::string> target_in(std::string_view answer) {
+    auto target = link_target_in(answer);
+    return target ? std::optional(std::move(*target)) : std::nullopt;
+  }
+
+ private:
+  /// They are asked for in about the order in which they were wished for.
+  std::string_view find(Wish::What what, const std::string& path) {
+    for (std::size_t tried = 0; tried < answers_.size(); ++tried, at_ = (at_ + 1) % answers_.size()) {
+      if (wishes_[at_].what == what && wishes_[at_].path == path) return answers_[at_];
+    }
+    return {};
+  }
+
+  certs::FileSource& rest_;
+  std::vector<Wish> wishes_;
+  std::string message_;
+  std::vector<std::string_view> answers_;  // in `message_`; empty: none
+  std::size_t at_ = 0;
+};
+
 class Client final : public LoaderFiles {
  public:
   explicit Client(int descriptor) : descriptor_(descriptor) {}
 
   Result<certs::FileState> state(const std::string& path) override {
-    return ask<certs::FileState>(Operation::State, path, 0, file_state);
+    const auto answer = ask(question({Wish::What::State, path}));
+    return answer ? state_in(*answer) : fail_with(has_ended(path));
   }
   Result<certs::FileContents> read(const std::string& path, std::size_t octets_max) override {
-    return ask<certs::FileContents>(Operation::Read, path, octets_max, [](BinaryReader& fields) {
-      certs::FileContents contents{file_state(fields), {}};
-      contents.bytes = fields.text();
-      return contents;
-    });
+    const auto answer = ask(question({Wish::What::Read, path, octets_max}));
+    return answer ? contents_in(*answer) : fail_with(has_ended(path));
   }
-  Result<std::vector<certs::DirectoryEntry>> list(const std::string& path) override {
-    return ask<std::vector<certs::DirectoryEntry>>(Operation::List, path, 0, [](BinaryReader& fields) {
-      std::vector<certs::DirectoryEntry> entries;
-      for (auto left = fields.count(); left > 0; --left) {
-        certs::DirectoryEntry entry{fields.text(), false};
-        entry.is_directory = fields.number() != 0;
-        entry.may_be_link = fields.number() != 0;
-        entry.dangling = fields.number() != 0;
-        entries.push_back(std::move(entry));
-      }
-      return entries;
-    });
+  Result<certs::Listing> list(const std::string& path) override {
+    const auto answer = ask(question({Wish::What::List, path}));
+    return answer ? listing_in(*answer) : fail_with(has_ended(path));
   }
   std::optional<std::string> link_target(const std::string& path) override {
-    auto target = ask<std::string>(Operation::LinkTarget, path, 0, [](BinaryReader& fields) { return fields.text(); });
-    return target ? std::optional(std::move(*target)) : std::nullopt;
+    const auto answer = ask(question({Wish::What::LinkTarget, path}));
+    return answer ? Fetched::target_in(*answer) : std::nullopt;
+  }
+  std::unique_ptr<certs::FileSource> ahead(const Wishes& wanted) override {
+    std::vector<Wish> wishes = wanted();
+    auto all = questions(wishes);
+    auto answers = ask(std::move(all.request));
+    wishes.resize(all.asked);
+    return std::make_unique<Fetched>(*this, std::move(wishes), answers ? std::move(*answers) : std::string());
   }
   std::vector<std::string> configuration_changed() override {
-    return ask<std::vector<std::string>>(Operation::Reconfigure, {}, 0, [](BinaryReader& fields) {
-             std::vector<std::string> sentences;
-             for (auto left = fields.count(); left > 0; --left) sentences.push_back(fields.text());
-             return sentences;
-           })
-        .value_or(std::vector<std::string>());
+    const auto answer = ask(reconfigure());
+    return answer ? out_of_reach_in(*answer) : std::vector<std::string>();
   }
 
  private:
-  template <class T, class Decode>
-  Result<T> ask(Operation operation, const std::string& path, std::uint64_t octets_max, Decode decode) {
-    BinaryWriter request;
-    request.number(static_cast<std::uint64_t>(operation));
-    request.text(path);
-    request.number(octets_max);
-    std::optional<std::string> answer;
-    {
-      const std::lock_guard lock(mutex_);
-      if (send_message(descriptor_.get(), std::move(request))) answer = receive_message(descriptor_.get(), answer_octets_max);
-    }
-    if (!answer) return fail("{}: the process that reads certificate files has ended: restart posternd", path);
-    BinaryReader fields(*answer);
-    if (fields.number() == 0) return fail("{}", fields.text());
-    return decode(fields);
+  std::optional<std::string> ask(BinaryWriter request) {
+    const std::lock_guard lock(mutex_);
+    if (!send_message(descriptor_.get(), std::move(request))) return std::nullopt;
+    return receive_message(descriptor_.get(), answer_octets_max);
+  }
+
+  static Error has_ended(const std::string& path) {
+    return {path + ": the process that reads certificate files has ended: restart posternd"};
   }
 
   std::mutex mutex_;

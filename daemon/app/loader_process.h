@@ -2,7 +2,7 @@
 // and still read keys that only root can read. It knows by itself what it may show: it reads the configuration from the
 // path that it was started with, and a posternd in a stranger's hands can ask for nothing beyond.
 //
-// One request at a time over a stream socket; numbers are in the machine's order, both ends are the same program.
+// One request at a time over a stream socket; see loader_messages.h.
 #pragma once
 
 #include <memory>

@@ -24,7 +24,7 @@ class TlsaGate : public std::enable_shared_from_this<TlsaGate> {
   TlsaGate(uv::Loop& loop, std::vector<Endpoint> dns_servers, const Publisher<session::RunSettings>& settings,
            session::Journal& journal);
 
-  /// On the loading thread: why `renewed` must not take the place of `served` yet. See certs::Gate.
+  /// On one thread at a time, not the loop's: why `renewed` must not take the place of `served` yet. See certs::Gate.
   std::optional<std::string> ask(const tls::Credential& renewed, const tls::Credential& served);
 
   /// On the control loop: no more looks, and what is held stays held.

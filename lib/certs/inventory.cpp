@@ -33,19 +33,22 @@ Inventory::Inventory(const Inventory& other, FileSource& files, ClaimTable& name
     : files_(files),
       names_(names),
       items_(other.items_),
-      ids_(other.ids_),
       leaving_(other.leaving_),
       missing_(other.missing_),
-      faulty_places_(other.faulty_places_),
       next_id_(other.next_id_),
       looks_(other.looks_) {
   std::unordered_map<const Place*, Place*> copy_of{{nullptr, nullptr}};
   for (const auto& [key, place] : other.places_) {
-    auto& copy = places_[key] = std::make_unique<Place>(*place);
+    auto copy = std::make_unique<Place>(*place);
     copy_of[place.get()] = copy.get();
+    if (!copy->faults.empty()) faulty_places_.emplace(copy->kind, copy->path);
+    places_[{copy->kind, copy->path}] = std::move(copy);
   }
   for (auto& [key, place] : places_) place->parent = copy_of.at(place->parent);
-  for (auto& [id, item] : items_) item.place = copy_of.at(item.place);
+  for (auto& [id, item] : items_) {
+    item.place = copy_of.at(item.place);
+    ids_.emplace(item.key, id);
+  }
 }
 
 Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now, const Executor& executor) {
@@ -56,7 +59,7 @@ Inventory::Look Inventory::look(const SourceSettings& settings, WallTime now, co
   for (const auto& path : settings.maps) look_at_map(path, order++);
   order = 0;
   for (const auto& path : settings.directories) {
-    look_at_folder(path, order++, 0, nullptr, Subfolders::All, list(path, 0));
+    look_at_folder(path, order++, 0, nullptr, Subfolders::All, list(files_, path, 0, known_folder(path)));
   }
   drop_unwanted();
   end_look();
@@ -68,15 +71,15 @@ Inventory::Look Inventory::look_again_at(const std::set<std::string>& folders, W
   const Executor here = run_inline;
   executor_ = &here;
   std::vector<Place*> concerned;
-  const auto maps_end = places_.lower_bound(place_key(Strength::Directory, ""));
-  for (auto map = places_.lower_bound(place_key(Strength::Map, "")); map != maps_end; ++map) {
+  const auto maps_end = places_.lower_bound({Strength::Directory, ""});
+  for (auto map = places_.lower_bound({Strength::Map, ""}); map != maps_end; ++map) {
     const auto& around = map->second->folders;
     if (std::any_of(around.begin(), around.end(), [&](const auto& folder) { return folders.contains(folder); })) {
       concerned.push_back(map->second.get());
     }
   }
   for (const auto& folder : folders) {  // sorted: parents come first
-    const auto known = places_.find(place_key(Strength::Directory, folder));
+    const auto known = places_.find({Strength::Directory, folder});
     if (known != places_.end()) concerned.push_back(known->second.get());
   }
   for (Place* place : concerned) {
@@ -88,7 +91,7 @@ Inventory::Look Inventory::look_again_at(const std::set<std::string>& folders, W
     } else {
       place->state.reset();  // something has happened there, whatever its times say
       look_at_folder(place->path, place->order, place->depth, place->parent, Subfolders::New,
-                     list(place->path, place->depth));
+                     list(files_, place->path, place->depth, place));
     }
   }
   end_look();
@@ -109,47 +112,61 @@ void Inventory::end_look() {
   drop_leaving_names();
 }
 
-std::string Inventory::place_key(Strength kind, const std::string& path) {
-  return fmt::format("{}:{}", static_cast<int>(kind), path);
-}
-
 Place& Inventory::place(Strength kind, const std::string& path, std::uint32_t order, Place* parent) {
-  auto& known = places_[place_key(kind, path)];
-  if (!known) {
-    known = std::make_unique<Place>();
+  auto known = places_.find({kind, path});
+  if (known == places_.end()) {
+    auto fresh = std::make_unique<Place>();
+    fresh->kind = kind;
+    fresh->path = path;
+    const PlaceKey key(kind, fresh->path);
+    known = places_.emplace(key, std::move(fresh)).first;
     look_.folders_changed = true;
   }
-  if (known->order != order) known->state.reset();  // its items get another rank: they are listed again
-  known->kind = kind;
-  known->path = path;
-  known->order = order;
-  known->parent = parent;
+  Place& place = *known->second;
+  if (place.order != order) place.state.reset();  // its items get another rank: they are listed again
+  place.order = order;
+  place.parent = parent;
   if (parent != nullptr) parent->had_subfolders = true;
-  known->wanted_in_look = looks_;
-  return *known;
+  place.wanted_in_look = looks_;
+  return place;
+}
+
+/// The same files may be in several places, and are another item in each kind of place and in each map.
+std::string Inventory::key_of(const Place& place, const Found& what) {
+  const std::string_view map = place.kind == Strength::Map ? std::string_view(place.path) : std::string_view();
+  std::size_t octets = 2 + map.size() + 1 + what.distinction.size();
+  for (const auto& file : what.files) octets += 1 + file.size();
+  std::string key;
+  key.reserve(octets);
+  key += static_cast<char>('0' + static_cast<int>(place.kind));
+  (key += ':') += map;
+  for (const auto& file : what.files) (key += '\0') += file;
+  (key += '\0') += what.distinction;
+  return key;
 }
 
 Item& Inventory::found(Place& place, Found what) {
-  std::string key = fmt::format("{}:{}", static_cast<int>(place.kind), place.kind == Strength::Map ? place.path : "");
-  for (const auto& file : what.files) (key += '\0') += file;
-  (key += '\0') += what.distinction;
-  const auto [known, is_new] = ids_.emplace(std::move(key), next_id_);
+  std::string key = key_of(place, what);
+  const auto known = ids_.find(key);
+  const bool is_new = known == ids_.end();
+  const ItemId id = is_new ? next_id_++ : known->second;
+  Item& item = is_new ? items_.try_emplace(items_.end(), id)->second : items_.at(id);
   if (is_new) {
-    look_.added.push_back(next_id_);
-    items_[next_id_++].key = known->first;
+    look_.added.push_back(id);
+    item.key = std::move(key);
+    ids_.emplace(item.key, id);
   }
-  Item& item = items_.at(known->second);
   if (item.place != &place) {
-    if (item.place != nullptr) item.place->items.erase(known->second);
-    place.items.insert(known->second);
+    if (item.place != nullptr) item.place->items.erase(id);
+    place.items.insert(id);
   }
-  if (!is_new && (item.order != place.order || item.id != what.id)) look_.renamed.insert(known->second);
+  if (!is_new && (item.order != place.order || item.id != what.id)) look_.renamed.insert(id);
   item.place = &place;
   item.files = std::move(what.files);
   item.form = what.form;
   item.stem = std::move(what.stem);
   item.id = std::move(what.id);
-  item.label = std::move(what.label);
+  item.origin = std::move(what.origin);
   item.order = place.order;
   item.seen_in_look = looks_;
   return item;
@@ -162,11 +179,10 @@ void Inventory::set_faults(Place& place, std::vector<Fault> faults) {
     }
   }
   place.faults = std::move(faults);
-  auto key = place_key(place.kind, place.path);
   if (place.faults.empty()) {
-    faulty_places_.erase(key);
+    faulty_places_.erase({place.kind, place.path});
   } else {
-    faulty_places_.insert(std::move(key));
+    faulty_places_.emplace(place.kind, place.path);
   }
 }
 
@@ -199,7 +215,7 @@ void Inventory::look_at_configuration(const SourceSettings& settings) {
     if (!given.key.empty()) what.files.push_back(given.key);
     what.form = given.key.empty() ? Form::Together : Form::Pair;
     what.id = given.id;
-    what.label = label;
+    what.origin = given.origin;
     // The same files may stand there twice, with different names.
     if (const unsigned n = times[what.files]++; n > 0) what.distinction = fmt::format("{}", n);
     Item& item = found(configuration, std::move(what));
@@ -263,7 +279,6 @@ void Inventory::take_map(Place& map, const FileContents& contents) {
     Found what;
     what.files = std::move(parsed.file_lists[i]);
     what.form = Form::Together;
-    what.label = what.files.front();
     Item& item = found(map, std::move(what));
     declare(ids_.at(item.key), item, std::move(names_of[i]), &all);
   }
@@ -296,7 +311,6 @@ void Inventory::declare(ItemId id, Item& item, Ids names, const Ids* elsewhere) 
   item.declared = std::move(names);
   look_.renamed.insert(id);
 }
-
 
 void Inventory::call_again(WallTime since, const Place& place) {
   if (place.kind == Strength::Directory) look_.look_again_at.insert(place.path);

@@ -76,7 +76,10 @@ class Inventory {
 
   std::map<ItemId, Item>& items() { return items_; }
   const std::map<ItemId, Item>& items() const { return items_; }
-  const std::map<std::string, std::unique_ptr<Place>>& places() const { return places_; }
+  /// By kind and path.
+  using PlaceKey = std::pair<Strength, std::string_view>;
+  using Places = std::map<PlaceKey, std::unique_ptr<Place>>;  ///< the path is that of the place itself
+  const Places& places() const { return places_; }
   /// Of all places, those that stand now.
   std::vector<Fault> faults() const;
 
@@ -84,10 +87,9 @@ class Inventory {
   struct Found {
     std::vector<std::string> files;
     Form form = Form::Pair;
-    std::string stem, id, label, distinction;
+    std::string stem, id, origin, distinction;
   };
 
-  static std::string place_key(Strength kind, const std::string& path);
   Place& place(Strength kind, const std::string& path, std::uint32_t order, Place* parent);
   void look_at_configuration(const SourceSettings& settings);
   void look_at_map(const std::string& path, std::uint32_t order);
@@ -102,12 +104,15 @@ class Inventory {
     bool has_staples = false, has_links = false;
   };
   enum class Subfolders { All, New };
-  Listed list(const std::string& path, unsigned depth) const;
+  /// `known`: the place, if it was listed before.
+  static Listed list(FileSource& files, const std::string& path, unsigned depth, const Place* known);
+  const Place* known_folder(const std::string& path) const;
   void look_at_folder(const std::string& path, std::uint32_t order, unsigned depth, Place* parent, Subfolders which,
                       Listed listed);
   void look_into(Place& folder, Subfolders which);
   void take_layout(Place& folder, Listed listed);
   void take_as_before(Place& folder);
+  static std::string key_of(const Place& place, const Found& what);
   Item& found(Place& place, Found what);
   void declare(ItemId id, Item& item, std::vector<NameIndex::Id> names, const std::vector<NameIndex::Id>* elsewhere);
   void begin_look(WallTime now);
@@ -124,12 +129,12 @@ class Inventory {
 
   FileSource& files_;
   ClaimTable& names_;
-  std::map<std::string, std::unique_ptr<Place>> places_;
+  Places places_;
   std::map<ItemId, Item> items_;
-  std::unordered_map<std::string, ItemId> ids_;  // by Item::key
+  std::unordered_map<std::string_view, ItemId> ids_;  // by Item::key, that of the item itself
   std::set<ItemId> leaving_;                     // items with names that may have to go
   std::set<ItemId> missing_;                     // items with a missing_since
-  std::set<std::string> faulty_places_;          // by key
+  std::set<PlaceKey> faulty_places_;
   ItemId next_id_ = 0;
   std::uint64_t looks_ = 0;
   std::set<std::pair<std::uint64_t, std::uint64_t>> visited_;  // folders of this look, by device and inode

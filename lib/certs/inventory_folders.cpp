@@ -6,13 +6,13 @@
 
 #include "certs/inventory.h"
 #include "certs/start_cache.h"
+#include "certs/waves.h"
 
 namespace postern::certs {
 
 namespace {
 
 constexpr unsigned folder_depth_max = 3;
-constexpr std::size_t folders_a_task = 64;  // so that handing out tasks costs nothing beside doing them
 
 std::string joined(const std::string& folder, const std::string& name) {
   return folder.ends_with('/') ? folder + name : folder + '/' + name;
@@ -28,27 +28,35 @@ bool Place::still_has(const Place& below) const {
          std::binary_search(dangling.begin(), dangling.end(), name);
 }
 
-/// From any thread: changes nothing here.
-Inventory::Listed Inventory::list(const std::string& path, unsigned depth) const {
+const Place* Inventory::known_folder(const std::string& path) const {
+  const auto known = places_.find({Strength::Directory, path});
+  return known == places_.end() ? nullptr : known->second.get();
+}
+
+/// From any thread: changes nothing here, and looks at nothing here but the place itself.
+Inventory::Listed Inventory::list(FileSource& files, const std::string& path, unsigned depth, const Place* known) {
   Listed listed;
-  if (const auto state = files_.state(path)) listed.state = *state;
-  const auto known = places_.find(place_key(Strength::Directory, path));
-  if (known != places_.end() && listed.state && known->second->state == listed.state && known->second->depth == depth) {
-    listed.same = true;
+  if (known != nullptr && known->state && known->depth == depth) {
+    const auto state = files.state(path);
+    if (state && known->state == *state) {
+      listed.state = *state;
+      listed.same = true;
+      return listed;
+    }
+  }
+  const auto listing = files.list(path);
+  if (!listing) {
+    listed.error = listing.error().text;
     return listed;
   }
-  const auto entries = files_.list(path);
-  if (!entries) {
-    listed.error = entries.error().text;
-    return listed;
-  }
-  for (const auto& entry : *entries) {
+  listed.state = listing->state;
+  for (const auto& entry : listing->entries) {
     listed.has_staples = listed.has_staples || is_staple_name(entry.name);
     listed.has_links = listed.has_links || entry.may_be_link;
     if (entry.dangling) listed.dangling.push_back(entry.name);
   }
   std::sort(listed.dangling.begin(), listed.dangling.end());
-  listed.layout = layout_of(path, *entries);
+  listed.layout = layout_of(path, listing->entries);
   return listed;
 }
 
@@ -57,7 +65,7 @@ void Inventory::look_at_folder(const std::string& path, std::uint32_t order, uns
   Place& folder = place(Strength::Directory, path, order, parent);
   folder.depth = depth;
   if (listed.state && !visited_.emplace(listed.state->device, listed.state->inode).second) return;
-  if (listed.same && !folder.state) listed = list(path, depth);  // its items get another rank
+  if (listed.same && !folder.state) listed = list(files_, path, depth, &folder);  // its items get another rank
   if (listed.error) {
     folder.state.reset();
     set_faults(folder, {{Fault::Severity::Error, path,
@@ -92,8 +100,8 @@ void Inventory::take_layout(Place& folder, Listed listed) {
   folder.dangling = std::move(listed.dangling);
   for (auto& in_folder : listed.layout.items) {
     Found what;
-    what.label = joined(folder.path, in_folder.chain);
-    what.files.push_back(what.label);
+    what.files.reserve(2);
+    what.files.push_back(joined(folder.path, in_folder.chain));
     if (!in_folder.key.empty()) what.files.push_back(joined(folder.path, in_folder.key));
     what.form = in_folder.key.empty() ? Form::Together : Form::Pair;
     what.stem = std::move(in_folder.stem);
@@ -103,30 +111,37 @@ void Inventory::take_layout(Place& folder, Listed listed) {
   }
 }
 
-/// All are listed at once, on as many threads as there are; then each is gone into.
 void Inventory::look_into(Place& folder, Subfolders which) {
   struct Below {
     std::string path;
-    Listed listed;
+    const Place* known;
   };
   std::vector<Below> below;
   for (const auto& name : folder.subfolders) {
     auto path = joined(folder.path, name);
-    if (which == Subfolders::New && places_.contains(place_key(Strength::Directory, path))) continue;
-    below.push_back({std::move(path), {}});
+    const Place* known = known_folder(path);
+    if (which == Subfolders::All || known == nullptr) below.push_back({std::move(path), known});
   }
   if (below.empty()) return;  // nearly all folders: their files are a certificate and its key
-  Tasks tasks;
-  for (std::size_t begin = 0; begin < below.size(); begin += folders_a_task) {
-    const std::size_t end = std::min(below.size(), begin + folders_a_task);
-    tasks.emplace_back([this, &below, &folder, begin, end] {
-      for (std::size_t i = begin; i < end; ++i) below[i].listed = list(below[i].path, folder.depth + 1);
-    });
-  }
-  (*executor_)(tasks);
-  for (auto& subfolder : below) {
-    look_at_folder(subfolder.path, folder.order, folder.depth + 1, &folder, Subfolders::All, std::move(subfolder.listed));
-  }
+  in_waves<Listed>(
+      below.size(), *executor_,
+      [&](std::size_t first, std::span<Listed> many) {
+        const auto ahead = files_.ahead([&] {
+          std::vector<Wish> wishes;
+          for (std::size_t i = first; i < first + many.size(); ++i) {
+            const bool may_be_same = below[i].known != nullptr && below[i].known->state;
+            wishes.push_back({may_be_same ? Wish::What::State : Wish::What::List, below[i].path});
+          }
+          return wishes;
+        });
+        FileSource& files = ahead ? *ahead : files_;
+        for (std::size_t i = 0; i < many.size(); ++i) {
+          many[i] = list(files, below[first + i].path, folder.depth + 1, below[first + i].known);
+        }
+      },
+      [&](std::size_t i, Listed listed) {
+        look_at_folder(below[i].path, folder.order, folder.depth + 1, &folder, Subfolders::All, std::move(listed));
+      });
 }
 
 /// Folders that are not in the listing of the one around them hold nothing any more, nor do those in them.
@@ -134,8 +149,9 @@ void Inventory::drop_gone_folders() {
   for (std::size_t i = 0; i < listed_.size(); ++i) {  // which grows here
     Place* const parent = listed_[i];
     if (!parent->had_subfolders) continue;
-    const auto below = place_key(Strength::Directory, joined(parent->path, ""));
-    for (auto at = places_.lower_bound(below); at != places_.end() && at->first.starts_with(below); ++at) {
+    const auto below = joined(parent->path, "");
+    for (auto at = places_.lower_bound({Strength::Directory, below});
+         at != places_.end() && at->second->path.starts_with(below); ++at) {
       Place& place = *at->second;
       if (place.parent != parent || place.wanted_in_look == looks_ || parent->still_has(place)) continue;
       place.listed_in_look = looks_;

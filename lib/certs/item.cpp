@@ -33,6 +33,15 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? std::string(".") : slash == 0 ? std::string("/") : path.substr(0, slash);
 }
 
+bool has_key(const Item& item, std::size_t file) { return item.form == Form::Together || file == 1; }
+
+std::size_t chain_count(const Item& item) { return item.form == Form::Pair ? 1 : item.files.size(); }
+
+/// Then reading it tells its state, too.
+bool is_read_in_any_case(const Item& item, const HowToRead& how, std::size_t file) {
+  return item.seen.empty() && how.load == Load::Eager && (how.cache == nullptr || has_key(item, file));
+}
+
 Seen look_at(FileSource& files, const std::string& path) {
   const auto state = files.state(path);
   return state ? Seen{*state, {}} : Seen{std::nullopt, state.error().text};
@@ -71,12 +80,13 @@ class FilesAgain final : public tls::Deferred {
 
 class ItemReader {
  public:
-  ItemReader(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how)
-      : shared_files_(files), files_(*files), item_(item), how_(how) {}
+  ItemReader(const std::shared_ptr<FileSource>& files, FileSource& now, const Item& item, const HowToRead& how)
+      : shared_files_(files), files_(now), item_(item), how_(how) {}
 
   Reading read() {
+    reading_.seen.reserve(item_.files.size());
     for (std::size_t i = 0; i < item_.files.size(); ++i) {
-      reading_.seen.push_back(is_read_in_any_case(i) ? Seen() : look_at(files_, item_.files[i]));
+      reading_.seen.push_back(is_read_in_any_case(item_, how_, i) ? Seen() : look_at(files_, item_.files[i]));
     }
     find_staples();
     const bool due = item_.read_again_at && *item_.read_again_at <= how_.now;
@@ -117,13 +127,6 @@ class ItemReader {
     }
   }
 
-  bool has_key(std::size_t file) const { return item_.form == Form::Together || file == 1; }
-
-  /// Then reading it tells its state, too.
-  bool is_read_in_any_case(std::size_t file) const {
-    return item_.seen.empty() && how_.load == Load::Eager && (how_.cache == nullptr || has_key(file));
-  }
-
   bool is_unread_key(std::size_t file) const {
     return how_.load == Load::Lazy && item_.form == Form::Pair && file == 1;
   }
@@ -159,7 +162,7 @@ class ItemReader {
     bool same = true;
     for (std::size_t i = 0; same && i < known.size(); ++i) {
       RememberedFile& file = known[i];
-      const bool wants_key = how_.load == Load::Eager && has_key(i);
+      const bool wants_key = how_.load == Load::Eager && has_key(item_, i);
       same = wants_key || reading_.seen[i].state == file.state;
       if (!same || is_unread_key(i) || (file.tells_changes && !wants_key)) continue;
       auto contents = files_.read(item_.files[i], pem_octets_max);
@@ -199,8 +202,7 @@ class ItemReader {
 
   void find_staples() {
     if (!item_.may_have_staples) return;
-    const std::size_t chains = item_.form == Form::Pair ? 1 : item_.files.size();
-    for (std::size_t i = 0; i < chains; ++i) {
+    for (std::size_t i = 0; i < chain_count(item_); ++i) {
       for (auto& path : staple_paths(item_.files[i])) {
         if (!files_.exists(path)) continue;
         reading_.seen.push_back(look_at(files_, path));
@@ -330,15 +332,15 @@ class ItemReader {
   }
 
   void problem(Fault::Severity severity, std::string text) {
-    reading_.problems.push_back({severity, item_.label, std::move(text)});
+    reading_.problems.push_back({severity, item_.label(), std::move(text)});
   }
 
   void remark(std::string text) {
     reading_.remarks.push_back(
-        {Fault::Severity::Warning, item_.label, std::move(text) + "; the certificate is served without it"});
+        {Fault::Severity::Warning, item_.label(), std::move(text) + "; the certificate is served without it"});
   }
 
-  const std::shared_ptr<FileSource>& shared_files_;
+  const std::shared_ptr<FileSource>& shared_files_;  // for later
   FileSource& files_;
   const Item& item_;
   const HowToRead& how_;
@@ -353,8 +355,21 @@ class ItemReader {
 
 bool is_staple_name(std::string_view name) { return name.ends_with(".ocsp") || name == "ocsp.der"; }
 
-Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how) {
-  return ItemReader(files, item, how).read();
+Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how, FileSource* ahead) {
+  return ItemReader(files, ahead != nullptr ? *ahead : *files, item, how).read();
+}
+
+void add_wishes(const Item& item, const HowToRead& how, std::vector<Wish>& wishes) {
+  for (std::size_t i = 0; i < item.files.size(); ++i) {
+    const bool reads = is_read_in_any_case(item, how, i);
+    wishes.push_back({reads ? Wish::What::Read : Wish::What::State, item.files[i], reads ? pem_octets_max : 0});
+  }
+  const std::size_t chains = item.may_have_staples ? chain_count(item) : 0;
+  for (std::size_t i = 0; i < chains; ++i) {
+    for (auto& path : staple_paths(item.files[i])) wishes.push_back({Wish::What::State, std::move(path)});
+  }
+  if (!item.seen.empty() || !item.may_be_links) return;
+  for (const auto& path : item.files) wishes.push_back({Wish::What::LinkTarget, path});
 }
 
 std::vector<std::string> folders_of(FileSource& files, const std::string& path) {

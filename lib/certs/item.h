@@ -54,7 +54,7 @@ struct Item {
   bool may_have_staples = true;          ///< false: the listing of its folder shows none
   bool may_be_links = true;              ///< its files; false: likewise
   std::string id;                        ///< of a [[certificate]]
-  std::string label;                     ///< in messages
+  std::string origin;                    ///< where a [[certificate]] stands, for messages
   std::uint32_t order = 0;
   std::vector<NameIndex::Id> declared;   ///< names that the operator gave it, sorted; empty: those of the certificate
 
@@ -78,6 +78,9 @@ struct Item {
   std::vector<Fault> remarks;            ///< what is wrong with staples: the certificate is served without
   std::vector<Lacking> lacking;          ///< of `good`, those whose chains lack an issuer
   std::vector<Fault> faults;             ///< all that is wrong with it, as reported
+
+  /// What it is called in messages.
+  const std::string& label() const { return origin.empty() ? files.front() : origin; }
 };
 
 struct Reading {
@@ -106,7 +109,13 @@ struct HowToRead {
 ///
 /// An OCSP response is looked for beside each chain: NAME.ocsp for NAME.pem, NAME.crt and so on, or NAME.pem.ocsp
 /// (HAProxy), or ocsp.der beside fullchain.pem (dehydrated).
-Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how);
+///
+/// `ahead`: a source that was asked in advance, to read from now; may be null.
+Reading read_item(const std::shared_ptr<FileSource>& files, const Item& item, const HowToRead& how,
+                  FileSource* ahead = nullptr);
+
+/// What reading the item is going to ask for certainly.
+void add_wishes(const Item& item, const HowToRead& how, std::vector<Wish>& wishes);
 
 /// Whether a file of this name may be an OCSP response beside a chain.
 bool is_staple_name(std::string_view name);

@@ -41,15 +41,15 @@ void Loader::State::add_validity_faults(const Item& item, std::vector<Fault>& fa
   for (const auto& credential : item.good) {
     const auto& leaf = credential->leaf;
     if (leaf.not_after <= now) {
-      faults.push_back({Fault::Severity::Error, item.label,
+      faults.push_back({Fault::Severity::Error, item.label(),
                         fmt::format("{}: the certificate for {} has expired on {}; it is served all the same",
                                     credential->source, names_for_people(item), rfc3339(leaf.not_after))});
     } else if (leaf.not_before > now) {
-      faults.push_back({Fault::Severity::Error, item.label,
+      faults.push_back({Fault::Severity::Error, item.label(),
                         fmt::format("{}: the certificate for {} is not valid before {}", credential->source,
                                     names_for_people(item), rfc3339(leaf.not_before))});
     }
-    for (const auto& note : credential->notes) faults.push_back({Fault::Severity::Warning, item.label, note});
+    for (const auto& note : credential->notes) faults.push_back({Fault::Severity::Warning, item.label(), note});
   }
 }
 
@@ -75,7 +75,7 @@ void Loader::State::add_coverage_faults(const Item& item, std::vector<Fault>& fa
       if (uncovered++ == 0) first = claims.key(id);
     }
     if (uncovered == 0) continue;
-    faults.push_back({Fault::Severity::Warning, item.label,
+    faults.push_back({Fault::Severity::Warning, item.label(),
                       fmt::format("{}: the certificate is declared for {}{}, which is not among the names that it "
                                   "covers: a sender that checks will refuse it",
                                   credential->source, first,
@@ -91,7 +91,7 @@ void Loader::State::update_faults(Item& item) {
   if (item.held) faults.push_back({item.held->severity, item.held->source, item.held->text + meanwhile(item)});
   faults.insert(faults.end(), item.remarks.begin(), item.remarks.end());
   for (const auto& lacking : item.lacking) {
-    faults.push_back({Fault::Severity::Warning, item.label, lacking.text});
+    faults.push_back({Fault::Severity::Warning, item.label(), lacking.text});
   }
   add_validity_faults(item, faults);
   add_coverage_faults(item, faults);

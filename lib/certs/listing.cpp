@@ -80,7 +80,7 @@ class RowMaker {
     if (rows.empty()) {
       Row row;
       for (const auto name : item.declared) add_name(row, claims_.key(name));
-      row.source = item.label;
+      row.source = item.label();
       rows.push_back(std::move(row));
     }
     for (Row& row : rows) judge(row, id, item);

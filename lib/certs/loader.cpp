@@ -9,14 +9,9 @@
 #include "certs/layout.h"
 #include "certs/loader_state.h"
 #include "certs/start_cache.h"
+#include "certs/waves.h"
 
 namespace postern::certs {
-
-namespace {
-
-constexpr std::size_t items_a_task = 64;  // so that handing out tasks costs nothing beside doing them
-
-}  // namespace
 
 void run_inline(Tasks& tasks) {
   for (auto& task : tasks) task();
@@ -131,38 +126,44 @@ void Loader::State::index_declared() {
 }
 
 /// `only`: items that have to do with these folders; null: all.
-void Loader::State::read_items(const std::set<std::string>* only, const Executor& executor) {
-  struct Job {
-    ItemId id;
-    Item* item;
-    Reading reading;
-  };
+std::vector<Loader::State::Job> Loader::State::items_to_read(const std::set<std::string>* only) {
   std::vector<Job> jobs;
   const auto add = [&jobs](ItemId id, Item& item) {
-    if (!item.missing_since) jobs.push_back({id, &item, {}});
+    if (!item.missing_since) jobs.push_back({id, &item});
   };
   if (only == nullptr) {
+    jobs.reserve(inventory.items().size());
     for (auto& [id, item] : inventory.items()) add(id, item);
   } else {
     for (const auto id : concerned_by(*only)) add(id, inventory.items().at(id));
   }
+  return jobs;
+}
+
+void Loader::State::read_items(const std::set<std::string>* only, const Executor& executor) {
+  const std::vector<Job> jobs = items_to_read(only);
   const HowToRead how{load_mode, now, anchors.current().get(), cache.get()};
-  Tasks tasks;
-  for (std::size_t begin = 0; begin < jobs.size(); begin += items_a_task) {
-    const std::size_t end = std::min(jobs.size(), begin + items_a_task);
-    tasks.emplace_back([this, &jobs, &how, begin, end] {
-      for (std::size_t i = begin; i < end; ++i) jobs[i].reading = read_item(files, *jobs[i].item, how);
-    });
-  }
-  executor(tasks);
+  in_waves<Reading>(
+      jobs.size(), executor,
+      [&](std::size_t first, std::span<Reading> readings) {
+        const auto ahead = files->ahead([&] {
+          std::vector<Wish> wishes;
+          for (std::size_t i = 0; i < readings.size(); ++i) add_wishes(*jobs[first + i].item, how, wishes);
+          return wishes;
+        });
+        for (std::size_t i = 0; i < readings.size(); ++i) {
+          readings[i] = read_item(files, *jobs[first + i].item, how, ahead.get());
+        }
+      },
+      [&](std::size_t i, Reading reading) {
+        Item& item = *jobs[i].item;
+        // What is held is read each time: that is no news.
+        if (!item.held) outcome.files_read += reading.files_read;
+        if (!reading.changed) return;
+        if (!item.held) ++(reading.from_cache ? outcome.items_remembered : outcome.items_read_anew);
+        take(jobs[i].id, item, std::move(reading));
+      });
   cache.reset();
-  for (auto& job : jobs) {
-    // What is held is read each time: that is no news.
-    if (!job.item->held) outcome.files_read += job.reading.files_read;
-    if (!job.reading.changed) continue;
-    if (!job.item->held) ++(job.reading.from_cache ? outcome.items_remembered : outcome.items_read_anew);
-    take(job.id, *job.item, std::move(job.reading));
-  }
 }
 
 std::set<ItemId> Loader::State::concerned_by(const std::set<std::string>& folders) const {
@@ -204,7 +205,7 @@ std::optional<Fault> Loader::State::held_back(const Item& item, const Reading& r
     const auto served = std::find_if(item.good.begin(), item.good.end(),
                                      [&](const auto& old) { return is_rsa(*fresh) == is_rsa(*old); });
     if (served == item.good.end() || (*served)->leaf.fingerprint == fresh->leaf.fingerprint) continue;
-    if (const auto why = gate(*fresh, **served)) return Fault{Fault::Severity::Warning, item.label, *why};
+    if (const auto why = gate(*fresh, **served)) return Fault{Fault::Severity::Warning, item.label(), *why};
   }
   return std::nullopt;
 }
@@ -278,7 +279,7 @@ void Loader::State::claim(ItemId id, Item& item) {
   holder.order = item.order;
   // Only files of folders have a lineage: what the operator declares does not vouch for what tenants bring.
   holder.lineage = item.place->kind == Strength::Directory ? lineage_of(item.stem) : "\n" + item.key;
-  holder.label = item.label;
+  holder.label = item.label();
   holder.credentials = item.good;
   claims.set(id, std::move(holder), wanted);
   if (!item.id.empty()) ids_changed = true;

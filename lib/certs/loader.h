@@ -42,8 +42,21 @@ struct DirectoryEntry {
   bool dangling = false;      ///< a link to nothing: what it will be is not known yet
 };
 
-/// All access to certificate files goes through this interface, so that a privileged process can serve it later.
-/// Errors begin with the path. With an Executor that uses several threads, state() and read() are called from them.
+struct Listing {
+  std::optional<FileState> state;  ///< of the folder, as it was before it was read; nothing where that says nothing
+  std::vector<DirectoryEntry> entries;
+};
+
+/// Something that a FileSource is going to be asked.
+struct Wish {
+  enum class What : std::uint8_t { State, Read, List, LinkTarget };
+  What what = What::State;
+  std::string path;
+  std::uint64_t octets_max = 0;  ///< of Read
+};
+
+/// All access to certificate files goes through this interface, so that a privileged process can serve it. Errors begin
+/// with the path. With an Executor that uses several threads, it is called from them.
 class FileSource {
  public:
   virtual ~FileSource() = default;
@@ -53,9 +66,13 @@ class FileSource {
   /// Regular files only, opened without blocking (a FIFO is an error, not a hang); at most 1 MiB for certificates and
   /// keys, `octets_max` otherwise.
   virtual Result<FileContents> read(const std::string& path, std::size_t octets_max) = 0;
-  virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) = 0;
+  virtual Result<Listing> list(const std::string& path) = 0;
   /// Where a symbolic link points to, as it is written in the link; nothing for what is no link.
   virtual std::optional<std::string> link_target(const std::string& path) = 0;
+  /// For one thread, a source that has asked all these questions at once: it answers them from what it knows, and passes
+  /// on all others. Null where that saves nothing: then nobody has to say what will be asked. This one must outlive it.
+  using Wishes = std::function<std::vector<Wish>()>;
+  virtual std::unique_ptr<FileSource> ahead(const Wishes& /*wishes*/) { return nullptr; }
 };
 
 /// Reads with the rights of this process.
@@ -90,7 +107,8 @@ void run_inline(Tasks& tasks);
 class Anchors;
 
 /// Asked before a certificate takes the place of others that are served, with the same names or not: why it must not yet.
-/// Then those stay, and it is asked again at each load. On the loading thread; of a trial, too.
+/// Then those stay, and it is asked again at each load. On one thread at a time, of those that the Executor uses; of a
+/// trial, too.
 using Gate = std::function<std::optional<std::string>(const tls::Credential& renewed, const tls::Credential& served)>;
 
 class Loader {

@@ -38,6 +38,11 @@ struct Loader::State {
   void read_all_again();
   void remake_declared();
   void index_declared();
+  struct Job {
+    ItemId id;
+    Item* item;
+  };
+  std::vector<Job> items_to_read(const std::set<std::string>* only);
   void read_items(const std::set<std::string>* only, const Executor& executor);
   std::set<ItemId> concerned_by(const std::set<std::string>& folders) const;
   void take(ItemId id, Item& item, Reading reading);

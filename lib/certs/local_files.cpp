@@ -160,7 +160,7 @@ class LocalFiles : public FileSource {
     return contents;
   }
 
-  Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
+  Result<Listing> list(const std::string& path) override {
     // Not opendir() and readdir(): among 10^5 folders with a certificate each, every system call counts. (And
     // ThreadSanitizer does not see the descriptor that opendir() opens, and takes it for that of an earlier socket.)
     const Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC));
@@ -168,17 +168,19 @@ class LocalFiles : public FileSource {
       if (errno == ENOTDIR) return fail("{}: is no folder", path);
       return fail_with(describe(path, errno));
     }
-    std::vector<DirectoryEntry> entries;
+    struct stat info{};
+    if (fstat(folder.get(), &info) != 0) return fail_with(describe(path, errno));
+    Listing listing{state_of(info), {}};
     alignas(dirent64) std::array<char, 16 * 1024> buffer;
     for (;;) {
       const auto count = getdents64(folder.get(), buffer.data(), buffer.size());
       if (count < 0) return fail_with(describe(path, errno));
-      if (count == 0) return entries;
+      if (count == 0) return listing;
       for (std::size_t at = 0; at < static_cast<std::size_t>(count);) {
         const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
         at += entry->d_reclen;
         const std::string_view name = entry->d_name;
-        if (name != "." && name != "..") entries.push_back(entry_of(folder.get(), *entry));
+        if (name != "." && name != "..") listing.entries.push_back(entry_of(folder.get(), *entry));
       }
     }
   }

@@ -62,8 +62,8 @@ TEST_CASE("what is configured is read, wherever certbot's links lead") {
   CHECK(text_of(files, tree.at("own/leaf.ocsp")) == "staple");
   CHECK(files.state(tree.at("live/mx/key.pem"))->size == 5);
   REQUIRE(files.list(tree.at("live")));
-  CHECK(files.list(tree.at("live"))->at(0).name == "mx");
-  CHECK(files.list(tree.at("live"))->at(0).is_directory);
+  CHECK(files.list(tree.at("live"))->entries.at(0).name == "mx");
+  CHECK(files.list(tree.at("live"))->entries.at(0).is_directory);
   CHECK(files.link_target(tree.at("live/mx/key.pem")) == "../../archive/mx/key1.pem");
 }
 
@@ -127,7 +127,7 @@ TEST_CASE("the same through a loader process") {
   certs::FileSource& files = **loader;
   CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 1");
   CHECK(files.state(tree.at("own/leaf.pem")) == certs::make_local_file_source()->state(tree.at("own/leaf.pem")));
-  CHECK(files.list(tree.at("live"))->at(0).is_directory);
+  CHECK(files.list(tree.at("live"))->entries.at(0).is_directory);
   CHECK(files.link_target(tree.at("live/mx/key.pem")) == "../../archive/mx/key1.pem");
   CHECK_FALSE(files.link_target(tree.at("own/leaf.pem")));
   CHECK(text_of(files, tree.at("secret")).ends_with("lies under none of the configured sources"));
@@ -136,5 +136,65 @@ TEST_CASE("the same through a loader process") {
   const std::string large(600'000, 'k');
   write(tree.root / "live/mx/large.pem", large);
   CHECK(files.read(tree.at("live/mx/large.pem"), 1'000'000)->bytes == large);
-  CHECK(text_of(files, std::string(20'000, 'x')).find("has ended") != std::string::npos);  // over its limit
+  CHECK(text_of(files, std::string(100'000, 'x')).find("has ended") != std::string::npos);  // over its limit
+}
+
+TEST_CASE("a loader process that is asked in advance says what it says when it is asked one by one") {
+  using certs::Wish;
+  const Tree tree;
+  auto loader = start_loader_process("/nonexistent.toml", tree.config, std::nullopt);
+  REQUIRE(loader);
+  certs::FileSource& files = **loader;
+  write(tree.root / "live/mx/large.pem", std::string(200'000, 'k'));
+  const std::vector<std::string> paths{tree.at("live/mx/key.pem"), tree.at("own/leaf.pem"),  tree.at("live"),
+                                       tree.at("live/mx/gone.pem"), tree.at("live/mx/large.pem"), tree.at("secret")};
+  std::vector<Wish> wishes;
+  const auto wish_for = [&wishes](const std::string& path) {
+    for (const auto what : {Wish::What::State, Wish::What::List, Wish::What::LinkTarget}) wishes.push_back({what, path});
+    wishes.push_back({Wish::What::Read, path, 1'000'000});
+  };
+  const auto check = [&](certs::FileSource& ahead, const std::string& path) {
+    INFO(path);
+    const auto state = ahead.state(path), state_now = files.state(path);
+    CHECK(state.has_value() == state_now.has_value());
+    CHECK((state ? state == state_now : state.error().text == state_now.error().text));
+    const auto contents = ahead.read(path, 1'000'000), contents_now = files.read(path, 1'000'000);
+    REQUIRE(contents.has_value() == contents_now.has_value());
+    CHECK((contents ? contents->bytes == contents_now->bytes : contents.error().text == contents_now.error().text));
+    const auto listing = ahead.list(path), listing_now = files.list(path);
+    REQUIRE(listing.has_value() == listing_now.has_value());
+    CHECK((listing ? listing->entries.size() == listing_now->entries.size() && listing->state == listing_now->state
+                   : listing.error().text == listing_now.error().text));
+    CHECK(ahead.link_target(path) == files.link_target(path));
+  };
+  SECTION("each of them, in this order, another one, and without having been wished for") {
+    for (const auto& path : paths) wish_for(path);
+    const auto ahead = files.ahead([&] { return wishes; });
+    REQUIRE(ahead);
+    for (const auto& path : paths) check(*ahead, path);
+    check(*ahead, paths.front());
+    check(*ahead, tree.at("own/other.pem"));
+    check(*ahead, tree.at("archive/mx/key1.pem"));
+  }
+  SECTION("more than one message can ask for, or answer") {
+    for (int i = 0; i < 2000; ++i) wish_for(paths[static_cast<std::size_t>(i) % paths.size()]);
+    write(tree.root / "live/mx/even.pem", std::string(60'000, 'e'));
+    for (int i = 0; i < 100; ++i) wishes.insert(wishes.begin(), {Wish::What::Read, tree.at("live/mx/even.pem"), 1'000'000});
+    const auto ahead = files.ahead([&] { return wishes; });
+    REQUIRE(ahead);
+    for (const auto& path : paths) check(*ahead, path);
+    check(*ahead, tree.at("live/mx/even.pem"));
+  }
+  SECTION("nothing") {
+    const auto ahead = files.ahead([] { return std::vector<Wish>(); });
+    REQUIRE(ahead);
+    check(*ahead, paths.front());
+  }
+  SECTION("of a process that has ended") {
+    CHECK(text_of(files, std::string(100'000, 'x')).find("has ended") != std::string::npos);
+    for (const auto& path : paths) wish_for(path);
+    const auto ahead = files.ahead([&] { return wishes; });
+    REQUIRE(ahead);
+    CHECK(text_of(*ahead, paths.front()).find("has ended") != std::string::npos);
+  }
 }

@@ -19,7 +19,6 @@ const HowToRead how{.now = test::test_now()};
 Item pair_item() {
   Item item;
   item.files = {"/a.crt", "/a.key"};
-  item.label = "/a.crt";
   return item;
 }
 
@@ -214,7 +213,7 @@ TEST_CASE("folders in which a change concerns a file") {
    public:
     Result<FileState> state(const std::string&) override { return FileState(); }
     Result<FileContents> read(const std::string&, std::size_t) override { return FileContents(); }
-    Result<std::vector<DirectoryEntry>> list(const std::string&) override { return std::vector<DirectoryEntry>(); }
+    Result<Listing> list(const std::string&) override { return Listing(); }
     std::optional<std::string> link_target(const std::string& path) override {
       if (path == "/live/a/key") return "../../archive/a/key1";
       if (path == "/live/b/key") return "/archive/b/key1";

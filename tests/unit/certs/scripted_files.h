@@ -81,7 +81,7 @@ class ScriptedFiles {
     explicit Window(ScriptedFiles& files) : files_(files) {}
     Result<certs::FileState> state(const std::string& path) override { return files_.state(path); }
     Result<certs::FileContents> read(const std::string& path, std::size_t) override { return files_.read(path); }
-    Result<std::vector<certs::DirectoryEntry>> list(const std::string& path) override { return files_.list(path); }
+    Result<certs::Listing> list(const std::string& path) override { return files_.list(path); }
     std::optional<std::string> link_target(const std::string&) override { return std::nullopt; }
 
    private:
@@ -103,7 +103,7 @@ class ScriptedFiles {
     reads_.push_back(path);
     return files_.at(path);
   }
-  Result<std::vector<certs::DirectoryEntry>> list(const std::string& path) {
+  Result<certs::Listing> list(const std::string& path) {
     const std::lock_guard lock(mutex_);
     if (const auto broken = broken_.find(path); broken != broken_.end()) return fail("{}: {}", path, broken->second);
     listings_.push_back(path);
@@ -115,11 +115,12 @@ class ScriptedFiles {
       names[rest.substr(0, slash)] = slash != std::string::npos;
     }
     if (names.empty()) return fail("{}: does not exist", path);
-    std::vector<certs::DirectoryEntry> entries;
+    certs::Listing listing;
+    if (const auto folder = folders_.find(path); folder != folders_.end()) listing.state = folder->second;
     for (const auto& [name, is_directory] : names) {
-      entries.push_back({name, is_directory, false, dangling_.contains(path + "/" + name)});
+      listing.entries.push_back({name, is_directory, false, dangling_.contains(path + "/" + name)});
     }
-    return entries;
+    return listing;
   }
 
   std::mutex mutex_;

@@ -1,0 +1,194 @@
+#include "daemon/app/loader_messages.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace postern::app {
+
+using certs::BinaryReader;
+using certs::BinaryWriter;
+using certs::FileSource;
+using certs::Wish;
+
+namespace {
+
+// What the files of many certificates take; and no more in the memory of either process.
+constexpr std::size_t answers_octets_max = 2 * 1024 * 1024;
+constexpr std::uint64_t read_octets_max = 64 * 1024;
+
+void add_question(BinaryWriter& message, const Wish& wish) {
+  message.number(static_cast<std::uint64_t>(wish.what));
+  message.text(wish.path);
+  message.number(wish.octets_max);
+}
+
+Wish question_in(BinaryReader& fields) {
+  Wish wish;
+  wish.what = static_cast<Wish::What>(fields.number());
+  wish.path = fields.text();
+  wish.octets_max = std::min(fields.number(), file_octets_max);
+  return wish;
+}
+
+void add(BinaryWriter& message, const certs::FileState& state) {
+  for (const std::uint64_t number : {state.device, state.inode, state.size, static_cast<std::uint64_t>(state.mtime_ns),
+                                     static_cast<std::uint64_t>(state.ctime_ns)}) {
+    message.number(number);
+  }
+}
+
+certs::FileState file_state(BinaryReader& fields) {
+  certs::FileState state;
+  state.device = fields.number();
+  state.inode = fields.number();
+  state.size = fields.number();
+  state.mtime_ns = static_cast<std::int64_t>(fields.number());
+  state.ctime_ns = static_cast<std::int64_t>(fields.number());
+  return state;
+}
+
+/// 1 and what `write` adds, or 0 and what went wrong.
+template <class T, class Write>
+BinaryWriter answer_of(const Result<T>& result, Write write) {
+  BinaryWriter answer;
+  answer.number(result ? 1u : 0u);
+  if (result) {
+    write(answer, *result);
+  } else {
+    answer.text(result.error().text);
+  }
+  return answer;
+}
+
+template <class T, class Read>
+Result<T> answered(std::string_view answer, Read read) {
+  BinaryReader fields(answer);
+  if (fields.number() == 0) return fail("{}", fields.text());
+  return read(fields);
+}
+
+void add_listing(BinaryWriter& answer, const certs::Listing& listing) {
+  answer.number(listing.state ? 1u : 0u);
+  add(answer, listing.state.value_or(certs::FileState()));
+  answer.number(listing.entries.size());
+  for (const auto& entry : listing.entries) {
+    answer.text(entry.name);
+    answer.number(entry.is_directory ? 1u : 0u);
+    answer.number(entry.may_be_link ? 1u : 0u);
+    answer.number(entry.dangling ? 1u : 0u);
+  }
+}
+
+BinaryWriter answer_to(const Wish& wish, FileSource& files) {
+  switch (wish.what) {
+    case Wish::What::State: return answer_of(files.state(wish.path), add);
+    case Wish::What::Read:
+      return answer_of(files.read(wish.path, wish.octets_max), [](BinaryWriter& answer, const certs::FileContents& contents) {
+        add(answer, contents.state);
+        answer.text(contents.bytes);
+      });
+    case Wish::What::List: return answer_of(files.list(wish.path), add_listing);
+    case Wish::What::LinkTarget: {
+      const auto target = files.link_target(wish.path);
+      return answer_of(target ? Result<std::string>(*target) : fail("{}: is no link", wish.path),
+                       [](BinaryWriter& answer, const std::string& text) { answer.text(text); });
+    }
+  }
+  return answer_of(Result<std::string>(fail("a question that does not exist")), [](BinaryWriter&, const std::string&) {});
+}
+
+}  // namespace
+
+BinaryWriter question(const Wish& wish) {
+  BinaryWriter message;
+  message.number(static_cast<std::uint64_t>(Operation::Question));
+  add_question(message, wish);
+  return message;
+}
+
+Questions questions(const std::vector<Wish>& wishes) {
+  constexpr std::size_t numbers = 3 * sizeof(std::uint64_t);
+  Questions made;
+  std::size_t octets = numbers;
+  for (const Wish& wish : wishes) {
+    octets += numbers + wish.path.size();
+    if (octets > request_octets_max) break;
+    ++made.asked;
+  }
+  made.request.number(static_cast<std::uint64_t>(Operation::Questions));
+  made.request.number(made.asked);
+  for (std::size_t i = 0; i < made.asked; ++i) add_question(made.request, wishes[i]);
+  return made;
+}
+
+BinaryWriter reconfigure() {
+  BinaryWriter message;
+  message.number(static_cast<std::uint64_t>(Operation::Reconfigure));
+  return message;
+}
+
+BinaryWriter answer_question(BinaryReader& request, FileSource& files) { return answer_to(question_in(request), files); }
+
+BinaryWriter answer_questions(BinaryReader& request, FileSource& files) {
+  BinaryWriter answers;
+  std::size_t octets = 0;
+  for (auto left = request.count(); left > 0; --left) {
+    Wish wish = question_in(request);
+    wish.octets_max = std::min<std::uint64_t>(wish.octets_max, read_octets_max);
+    std::string answer;
+    if (octets < answers_octets_max) answer = answer_to(wish, files).take();
+    // Too much for this message, or wrong: asked for one by one, it gets its own words.
+    if (wish.what == Wish::What::Read && !answer.empty() && BinaryReader(answer).number() == 0) answer.clear();
+    octets += answer.size();
+    answers.text(answer);
+  }
+  return answers;
+}
+
+Result<certs::FileState> state_in(std::string_view answer) { return answered<certs::FileState>(answer, file_state); }
+
+Result<certs::FileContents> contents_in(std::string_view answer) {
+  return answered<certs::FileContents>(answer, [](BinaryReader& fields) {
+    certs::FileContents contents{file_state(fields), {}};
+    contents.bytes = fields.text();
+    return contents;
+  });
+}
+
+Result<certs::Listing> listing_in(std::string_view answer) {
+  return answered<certs::Listing>(answer, [](BinaryReader& fields) {
+    const bool has_state = fields.number() != 0;
+    const auto state = file_state(fields);
+    certs::Listing listing{has_state ? std::optional(state) : std::nullopt, {}};
+    for (auto left = fields.count(); left > 0; --left) {
+      certs::DirectoryEntry entry{fields.text(), false};
+      entry.is_directory = fields.number() != 0;
+      entry.may_be_link = fields.number() != 0;
+      entry.dangling = fields.number() != 0;
+      listing.entries.push_back(std::move(entry));
+    }
+    return listing;
+  });
+}
+
+Result<std::string> link_target_in(std::string_view answer) {
+  return answered<std::string>(answer, [](BinaryReader& fields) { return fields.text(); });
+}
+
+BinaryWriter answer_reconfigured(const std::vector<std::string>& out_of_reach) {
+  return answer_of(Result<std::vector<std::string>>(out_of_reach), [](BinaryWriter& answer, const auto& sentences) {
+    answer.number(sentences.size());
+    for (const std::string& sentence : sentences) answer.text(sentence);
+  });
+}
+
+std::vector<std::string> out_of_reach_in(std::string_view answer) {
+  return answered<std::vector<std::string>>(answer, [](BinaryReader& fields) {
+           std::vector<std::string> sentences;
+           for (auto left = fields.count(); left > 0; --left) sentences.push_back(fields.text());
+           return sentences;
+         })
+      .value_or(std::vector<std::string>());
+}
+
+}  // namespace postern::app
