@@ -2,7 +2,6 @@
 
 import os
 import queue
-import re
 import signal
 import threading
 
@@ -116,11 +115,11 @@ def sending_postfix(folder):
 
 
 def test_dovecot_does_not_read_and_nothing_is_lost(posternd, own_dovecot, sending_postfix, folder):
-    """Real clients with 14 messages of 1 MiB, a Dovecot that is stopped, 2 MiB of memory and 2 MiB of disk."""
+    """Real clients with 12 messages of 1 MiB, a Dovecot that is stopped, 2 MiB of memory and 2 MiB of disk."""
     mib = 1 << 20
     server = posternd(own_dovecot.target, workers=1, backend={"max_connections": 2, "wait": "1h", "timeout": "1h"},
                       limits={"message_memory": 2 * mib, "spill_space": 2 * mib, "message_size": 2 * mib})
-    subjects = [f"large {number}" for number in range(8)]
+    subjects = [f"large {number}" for number in range(6)]
     own_dovecot.freeze()
     try:
         mta = sending_postfix(server)
@@ -151,12 +150,12 @@ def test_postfix_does_not_read_and_the_client_waits(passing, passed_postfix):
         client.greet()
         client.envelope(SENDER, f"{user}@example.test")
         client.expect(354, "DATA")
-        (pid,) = re.findall(r"smtpd\[(\d+)\]: connect from \S*\[127\.0\.0\.19\]", passed_postfix.log)
-        os.kill(int(pid), signal.SIGSTOP)
+        (pid,) = passed_postfix.smtpds("127.0.0.19")
+        os.kill(pid, signal.SIGSTOP)
         try:
             sent = until_stuck(client.socket, octets)
         finally:
-            os.kill(int(pid), signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
         assert sent < len(octets)
         client.socket.settimeout(LIMIT)
         client.send(octets[sent:] + b".\r\n")

@@ -6,6 +6,7 @@ Both need root, as they do everywhere. They listen on loopback only and are ende
 import os
 import pathlib
 import pwd
+import re
 
 from .mta_programs import exim_log, greets, postfix_log, start_exim, start_postfix
 from .ports import free_port
@@ -54,6 +55,13 @@ class _Mta:
 
 
 class Postfix(_Mta):
+    def smtpds(self, address, count=1):
+        """The process ids of those that this client was connected to, in their order, once there are so many."""
+        def found():
+            pids = re.findall(rf"smtpd\[(\d+)\]: connect from \S*\[{re.escape(address)}\]", self.log)
+            return [int(pid) for pid in pids] if len(pids) >= count else None
+        return eventually(found, lambda: f"{count} connections from {address}; log:\n{self.log}")
+
     def _start(self):
         nobody = pwd.getpwnam("nobody")
         os.chown(self.mail, nobody.pw_uid, nobody.pw_gid)

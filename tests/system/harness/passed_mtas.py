@@ -13,7 +13,7 @@ REFUSED, DROPPED = "refused.test", "dropped.test"  # in EHLO, and with any local
 
 class PassedPostfix(Postfix):
     """Besides the plain smtpd (port) one for each identity: ports["proxy"], ports["xclient"], ports["postscreen"]; and with
-    PROXY ports["strict"], which refuses at once and bears few errors, and ports["hasty"], which waits only a second."""
+    PROXY ports["strict"], which refuses at once and bears few errors, and ports["hasty"], which waits only three seconds."""
 
     more_settings = f"""mynetworks = {FRIEND}
 message_size_limit = 0
@@ -46,7 +46,7 @@ strict_senders = check_sender_access inline:{{ {{{REFUSED} = REJECT not this sen
             "  -o smtpd_helo_restrictions=$strict_names -o smtpd_sender_restrictions=$strict_senders",
             "  -o smtpd_hard_error_limit=5 -o smtpd_error_sleep_time=0",
             f"127.0.0.1:{self.ports['hasty']} inet n - n - - smtpd",
-            "  -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_authorized_xclient_hosts= -o smtpd_timeout=1s",
+            "  -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_authorized_xclient_hosts= -o smtpd_timeout=3s",
             "dnsblog unix - - n - 0 dnsblog",
         ]
 
