@@ -22,7 +22,9 @@ void read_protocol(const Section& section, delivery::BackendSettings& backend) {
     return;
   }
   refuse_pass_through_keys(section);
-  section.choice("deliver", backend.protocol, {{"lmtp", delivery::Protocol::Lmtp}, {"smtp", delivery::Protocol::Smtp}});
+  using delivery::Protocol;
+  section.choice("deliver", backend.protocol,
+                 {{"lmtp", Protocol::Lmtp}, {"smtp", Protocol::Smtp}, {"smtp-proxy", Protocol::Smtp}});  // the last is done
 }
 
 void read_tls(const Section& section, delivery::BackendTls& tls) {

@@ -98,6 +98,15 @@ unsigned line_that_asserts(std::string_view text) {
   return static_cast<unsigned>(found - line_ends.begin()) + 1;
 }
 
+/// What the parser says, and what would help where it takes a person some thought.
+std::string explained(std::string_view description) {
+  std::string text = escaped(description, 500);
+  const auto about = [&](std::string_view words) { return description.find(words) != std::string_view::npos; };
+  if (about("could not determine value type")) text += "; text stands in double quotes: key = \"value\"";
+  if (about("cannot redefine existing")) text += ": it stands above already";
+  return text;
+}
+
 }  // namespace
 
 tl::expected<Table, SyntaxError> parse_toml(std::string_view text, const std::string& file) {
@@ -109,7 +118,7 @@ tl::expected<Table, SyntaxError> parse_toml(std::string_view text, const std::st
   }
   if (parsed->failed()) {
     const toml::parse_error& error = parsed->error();
-    return tl::unexpected(SyntaxError{conversion.place(error.source()), escaped(error.description(), 500)});
+    return tl::unexpected(SyntaxError{conversion.place(error.source()), explained(error.description())});
   }
   Table root = conversion.table(parsed->table(), 0);
   if (conversion.error()) return tl::unexpected(*conversion.error());

@@ -41,7 +41,7 @@ TEST_CASE("wrong backends") {
         "p.toml:15:1: backend.to: holds no target: name at least one\n"
         "p.toml:16:8: backend.name: the backend \"store\" stands already at p.toml:9:8; remove one of the two\n");
   CHECK(complaints_after("[[backend]]\nname = \"b\"\ndeliver = \"imap\"\nto = \"nowhere\"\ntimeout = 5\n") ==
-        "p.toml:17:11: backend.deliver: expected \"lmtp\" or \"smtp\", found \"imap\"\n"
+        "p.toml:17:11: backend.deliver: expected \"lmtp\" or \"smtp\" or \"smtp-proxy\", found \"imap\"\n"
         "p.toml:18:6: backend.to: expected \"unix:/absolute/path\", \"address:port\" or \"host.name:port\", found "
         "\"nowhere\"\n"
         "p.toml:19:11: backend.timeout: expected a table such as { key = \"value\" }, found 5\n");

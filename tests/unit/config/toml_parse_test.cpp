@@ -51,6 +51,8 @@ TEST_CASE("a tree knows what stands where") {
 TEST_CASE("syntax errors have a place") {
   CHECK(syntax_error("a = 1\nb = = 2\n").starts_with("p.toml:2:5: "));
   CHECK(syntax_error("a = 1\na = 2\n").starts_with("p.toml:2:"));
+  CHECK(syntax_error("a = 1\na = 2\n").ends_with(": it stands above already"));
+  CHECK(syntax_error("a = mx.example.com\n").ends_with("; text stands in double quotes: key = \"value\""));
   CHECK(syntax_error("a = \"\xff\"\n").starts_with("p.toml:1:"));
   CHECK(syntax_error("a = \"\x01\"\n").starts_with("p.toml:1:"));
   CHECK(syntax_error("[open\n").starts_with("p.toml:1:"));
