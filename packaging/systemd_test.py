@@ -137,6 +137,8 @@ class Machine:
             self._nspawn.kill()
             self._nspawn.wait()
         if self._group:
+            events = self._group / "cgroup.events"
+            eventually("nothing of it runs any more", lambda: "populated 0" in events.read_text())
             for group, _, _ in os.walk(self._group, topdown=False):
                 os.rmdir(group)
 
