@@ -223,7 +223,7 @@ int run(int argc, char** argv) {
   tlsrpt->add_option("--domain", tlsrpt_arguments.domain, "Only what concerns this domain")->type_name("DOMAIN");
   bool with_score = false;
   auto* beside = tlsrpt->add_flag("--score", with_score, "Put beside it what posternd saw of the same senders, see sni");
-  tlsrpt->add_option("--window", tlsrpt_arguments.window, "Of that score: how far back, 1h, 24h or 7d")
+  tlsrpt->add_option("--window", tlsrpt_arguments.window, "Of that score: how far back")
       ->type_name("1h|24h|7d")
       ->check(one_of({"1h", "24h", "7d"}))
       ->capture_default_str()
@@ -248,7 +248,7 @@ int run(int argc, char** argv) {
                          ->type_name("DOMAIN");
   sni->add_flag("--failures", sni_arguments.failures, "The latest handshakes that failed, with what the client offered")
       ->excludes(sni_domain);
-  sni->add_option("--window", sni_arguments.window, "How far back: 1h, 24h or 7d")
+  sni->add_option("--window", sni_arguments.window, "How far back")
       ->type_name("1h|24h|7d")
       ->check(one_of({"1h", "24h", "7d"}))
       ->capture_default_str();
