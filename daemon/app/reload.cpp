@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/app/sanitizers.h"
 #include "daemon/session/certificate_report.h"
 
 namespace postern::app {
@@ -208,6 +209,10 @@ void Reloader::stop() {
   watch_.reset();
   sweep_timer_.reset();
   again_timer_.reset();
+}
+
+void Reloader::abandon() {
+  if constexpr (!address_sanitizer) (void)map_.release();  // which would call it a leak
 }
 
 GenerationFacts Reloader::facts() const {
