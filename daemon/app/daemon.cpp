@@ -423,8 +423,8 @@ namespace {
 
 /// A message larger than the C library's thresholds would be mapped and unmapped, or the heap trimmed, each time: page
 /// faults were a sixth of the cost of a message of 100 KiB. What is kept instead is bounded. And a heap grows by as much
-/// as a huge page holds, for which the unit asks (GLIBC_TUNABLES): with 10^5 certificates, taking memory in small pages was
-/// a third of a start.
+/// as a huge page holds, not by 132 KiB: while 10^5 certificates are read, each step costs a system call (and an operator
+/// may ask for huge pages, see docs/tuning.md).
 void keep_freed_memory() {
   constexpr int kept_octets_max = 16 * 1024 * 1024;  // of each arena: one for a worker, more or less
   constexpr int mapped_octets_min = 4 * 1024 * 1024;
