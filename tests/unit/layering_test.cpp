@@ -50,8 +50,9 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"daemon/tool",
        {"daemon/session", "daemon/uv", "lib/smtp", "lib/tls", "lib/certs", "lib/delivery", "lib/config", "lib/control",
         "lib/dns", "lib/http", "lib/mtasts", "lib/observe", "lib/report", "lib/base"}},
-      {"daemon/posternd.cpp", {"daemon/app"}},
-      {"daemon/postern.cpp", {"daemon/tool"}},
+      {"daemon/usage_error.h", {"lib/base"}},
+      {"daemon/posternd.cpp", {"daemon/app", "daemon/usage_error.h"}},
+      {"daemon/postern.cpp", {"daemon/tool", "daemon/usage_error.h"}},
   };
   return table;
 }
