@@ -74,6 +74,8 @@ class CertificateMap {
 
   /// See WorkPool::rest().
   void rest() { pool_.rest(); }
+  /// See WorkPool::stop(): what is being written is written whole, and nothing may be asked for any more.
+  void stop() { pool_.stop(); }
 
   const certs::Loader& loader() const { return *loader_; }
   const MapHistory& history() const { return history_; }

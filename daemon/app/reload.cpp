@@ -212,6 +212,8 @@ void Reloader::stop() {
 }
 
 void Reloader::abandon() {
+  loading_pool_.stop();  // which may be looking at them
+  map_->stop();
   if constexpr (!address_sanitizer) (void)map_.release();  // which would call it a leak
 }
 

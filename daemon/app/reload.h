@@ -73,8 +73,8 @@ class Reloader {
   /// From here on certificate files are watched, and the requests below may be made. On the control loop.
   void watch();
   void stop();
-  /// The last call, when the process is about to end and its pools rest: leaves the certificates to the kernel, which takes
-  /// their memory back at once. Freeing 10^5 of them one by one takes seconds, for which a restart would have to wait.
+  /// The last call, when the process is about to end: leaves the certificates to the kernel, which takes their memory back
+  /// at once. Freeing 10^5 of them one by one takes seconds, for which a restart would have to wait.
   void abandon();
 
   enum class Asker {
