@@ -33,6 +33,14 @@ class Gate:
         self._open.set()
 
 
+def test_it_can_be_ended_as_soon_as_it_is_ready(posternd):
+    # What it does beside, such as the first look at what has changed among the certificates, must not mind.
+    server = posternd(ready=False)
+    for _ in range(8):
+        server.start()
+        server.stop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_it_in_order(posternd, scripted, number):
     gate = Gate()
