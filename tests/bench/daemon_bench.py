@@ -2,7 +2,7 @@
 """posternd measured from outside, beside the budgets of DESIGN section 8.
 
     tests/bench/daemon_bench.py [--build DIR] [--only sessions,storm,reload,messages,recipients,dovecot,targets,memory,
-                                hostile,idle,proxy]
+                                hostile,idle,start,proxy]
                                 [--scale 0.2]
 
 `proxy`, beside HAProxy and nginx, needs the packages haproxy, nginx and libnginx-mod-mail, and runs only when it is asked for.
@@ -30,6 +30,7 @@ import time
 
 from fronts import FrontRows
 from programs import Program, Table, free_port
+from starts import StartRows
 
 NAMES = 1000
 STORM_NAME = "rsa4096.bench.test"
@@ -114,7 +115,7 @@ def mint(live):
     certificate(live / STORM_NAME, STORM_NAME, ["rsa:4096"])
 
 
-class Bench(FrontRows):
+class Bench(FrontRows, StartRows):
     def __init__(self, build, folder, scale):
         self.build, self.folder, self.scale = build, folder, scale
         self.load = build / "tests/bench/load/bench-load"
@@ -127,13 +128,14 @@ class Bench(FrontRows):
     def count(self, full):
         return max(10, int(full * self.scale))
 
-    def configuration(self, more=""):
+    def configuration(self, more="", head=""):
         path = self.folder / "posternd.toml"
         path.write_text(f"""\
 hostname  = "mx0.bench.test"
 workers   = 1
 state_dir = "{self.folder}/state"
 control   = "{self.folder}/control"
+{head}
 
 [[listen]]
 address = ["127.0.0.1:{self.port}"]
@@ -171,9 +173,9 @@ backend = "store"
         self.starts += 1
         return Program([str(word) for word in command], self.folder / f"{name}-{self.starts}.log")
 
-    def posternd(self, more=""):
+    def posternd(self, more="", head=""):
         (self.folder / "state").mkdir(exist_ok=True)
-        program = self.server("posternd", self.build / "daemon/posternd", "-c", self.configuration(more))
+        program = self.server("posternd", self.build / "daemon/posternd", "-c", self.configuration(more, head))
         program.answers(self.port)
         return program
 
@@ -447,7 +449,7 @@ def main():
     default_build = pathlib.Path(__file__).resolve().parents[2] / "build"
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--build", type=pathlib.Path, default=default_build)
-    parser.add_argument("--only", default="sessions,storm,reload,messages,recipients,dovecot,targets,memory,hostile,idle",
+    parser.add_argument("--only", default="sessions,storm,reload,messages,recipients,dovecot,targets,memory,hostile,idle,start",
                         help="which measurements, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of operations")
     arguments = parser.parse_args()

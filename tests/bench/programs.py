@@ -12,6 +12,12 @@ TICK = os.sysconf("SC_CLK_TCK")
 START_LIMIT_SECONDS = 60
 
 
+def cpu_seconds_of(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    fields = stat.rpartition(")")[2].split()  # from the third field on: proc(5)
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
 class Program:
     """A server that was started here, and what it has used so far."""
 
@@ -21,9 +27,12 @@ class Program:
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
     def cpu_seconds(self):
-        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
-        fields = stat.rpartition(")")[2].split()  # from the third field on: proc(5)
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return cpu_seconds_of(self.process.pid)
+
+    def family_cpu_seconds(self):
+        """With its children that run."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return self.cpu_seconds() + sum(cpu_seconds_of(child) for child in children)
 
     def resident_kib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
