@@ -30,23 +30,6 @@ Wish question_in(BinaryReader& fields) {
   return wish;
 }
 
-void add(BinaryWriter& message, const certs::FileState& state) {
-  for (const std::uint64_t number : {state.device, state.inode, state.size, static_cast<std::uint64_t>(state.mtime_ns),
-                                     static_cast<std::uint64_t>(state.ctime_ns)}) {
-    message.number(number);
-  }
-}
-
-certs::FileState file_state(BinaryReader& fields) {
-  certs::FileState state;
-  state.device = fields.number();
-  state.inode = fields.number();
-  state.size = fields.number();
-  state.mtime_ns = static_cast<std::int64_t>(fields.number());
-  state.ctime_ns = static_cast<std::int64_t>(fields.number());
-  return state;
-}
-
 /// 1 and what `write` adds, or 0 and what went wrong.
 template <class T, class Write>
 BinaryWriter answer_of(const Result<T>& result, Write write) {
@@ -69,7 +52,7 @@ Result<T> answered(std::string_view answer, Read read) {
 
 void add_listing(BinaryWriter& answer, const certs::Listing& listing) {
   answer.number(listing.state ? 1u : 0u);
-  add(answer, listing.state.value_or(certs::FileState()));
+  write_state(answer, listing.state.value_or(certs::FileState()));
   answer.number(listing.entries.size());
   for (const auto& entry : listing.entries) {
     answer.text(entry.name);
@@ -81,10 +64,10 @@ void add_listing(BinaryWriter& answer, const certs::Listing& listing) {
 
 BinaryWriter answer_to(const Wish& wish, FileSource& files) {
   switch (wish.what) {
-    case Wish::What::State: return answer_of(files.state(wish.path), add);
+    case Wish::What::State: return answer_of(files.state(wish.path), certs::write_state);
     case Wish::What::Read:
       return answer_of(files.read(wish.path, wish.octets_max), [](BinaryWriter& answer, const certs::FileContents& contents) {
-        add(answer, contents.state);
+        write_state(answer, contents.state);
         answer.text(contents.bytes);
       });
     case Wish::What::List: return answer_of(files.list(wish.path), add_listing);
@@ -145,11 +128,11 @@ BinaryWriter answer_questions(BinaryReader& request, FileSource& files) {
   return answers;
 }
 
-Result<certs::FileState> state_in(std::string_view answer) { return answered<certs::FileState>(answer, file_state); }
+Result<certs::FileState> state_in(std::string_view answer) { return answered<certs::FileState>(answer, certs::read_state); }
 
 Result<certs::FileContents> contents_in(std::string_view answer) {
   return answered<certs::FileContents>(answer, [](BinaryReader& fields) {
-    certs::FileContents contents{file_state(fields), {}};
+    certs::FileContents contents{certs::read_state(fields), {}};
     contents.bytes = fields.text();
     return contents;
   });
@@ -158,7 +141,7 @@ Result<certs::FileContents> contents_in(std::string_view answer) {
 Result<certs::Listing> listing_in(std::string_view answer) {
   return answered<certs::Listing>(answer, [](BinaryReader& fields) {
     const bool has_state = fields.number() != 0;
-    const auto state = file_state(fields);
+    const auto state = certs::read_state(fields);
     certs::Listing listing{has_state ? std::optional(state) : std::nullopt, {}};
     for (auto left = fields.count(); left > 0; --left) {
       certs::DirectoryEntry entry{fields.text(), false};

@@ -1,5 +1,6 @@
 #include "certs/binary.h"
 
+#include "certs/loader.h"
 #include "tls/digest.h"
 
 namespace postern::certs {
@@ -11,6 +12,24 @@ std::string_view view_of(const tls::Digest& digest) {
 }
 
 }  // namespace
+
+void write_state(BinaryWriter& out, const FileState& state) {
+  out.number(state.device);
+  out.number(state.inode);
+  out.number(state.size);
+  out.number(static_cast<std::uint64_t>(state.mtime_ns));
+  out.number(static_cast<std::uint64_t>(state.ctime_ns));
+}
+
+FileState read_state(BinaryReader& in) {
+  FileState state;
+  state.device = in.number();
+  state.inode = in.number();
+  state.size = in.number();
+  state.mtime_ns = static_cast<std::int64_t>(in.number());
+  state.ctime_ns = static_cast<std::int64_t>(in.number());
+  return state;
+}
 
 std::string with_digest(std::string content) {
   const auto digest = tls::sha256(content);

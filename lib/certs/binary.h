@@ -15,6 +15,8 @@
 
 namespace postern::certs {
 
+struct FileState;
+
 class BinaryWriter {
  public:
   void number(std::uint64_t value) {
@@ -79,6 +81,9 @@ class BinaryReader {
   std::string_view rest_;
   bool good_ = true;
 };
+
+void write_state(BinaryWriter& out, const FileState& state);
+FileState read_state(BinaryReader& in);
 
 /// The content with its SHA-256 behind it.
 std::string with_digest(std::string content);

@@ -209,7 +209,6 @@ void Inventory::look_at_configuration(const SourceSettings& settings) {
   std::uint32_t order = 0;
   for (const auto& given : settings.certificates) {
     configuration.order = order++;
-    const std::string label = given.origin.empty() ? given.chain : given.origin;
     Found what;
     what.files.push_back(given.chain);
     if (!given.key.empty()) what.files.push_back(given.key);
@@ -223,7 +222,7 @@ void Inventory::look_at_configuration(const SourceSettings& settings) {
     for (const auto& name : given.names) {
       const auto key = index_key(name);
       if (key.empty()) {
-        faults.push_back({Fault::Severity::Error, label,
+        faults.push_back({Fault::Severity::Error, item.label(),
                           fmt::format("\"{}\" is no host name: expected one like mx.example.com or *.example.com",
                                       escaped(name))});
       } else {

@@ -63,21 +63,13 @@ bool read_facts(BinaryReader& in, tls::LeafFacts& leaf) {
 }
 
 void write_file(BinaryWriter& out, const RememberedFile& file) {
-  out.number(file.state.device);
-  out.number(file.state.inode);
-  out.number(file.state.size);
-  out.number(static_cast<std::uint64_t>(file.state.mtime_ns));
-  out.number(static_cast<std::uint64_t>(file.state.ctime_ns));
+  write_state(out, file.state);
   out.digest(file.digest);
   out.number(file.tells_changes ? 1 : 0);
 }
 
 bool read_file(BinaryReader& in, RememberedFile& file) {
-  file.state.device = in.number();
-  file.state.inode = in.number();
-  file.state.size = in.number();
-  file.state.mtime_ns = static_cast<std::int64_t>(in.number());
-  file.state.ctime_ns = static_cast<std::int64_t>(in.number());
+  file.state = read_state(in);
   file.digest = in.digest();
   file.tells_changes = in.number() == 1;
   return in.good();

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/text.h"
-#include "daemon/session/journal.h"
 #include "smtp/replies.h"
+#include "tests/loop/notes.h"
 #include "tests/loop/scripted_backend.h"
 #include "tests/loop/uv_support.h"
 #include "tests/support/catch.h"
@@ -16,22 +16,6 @@ namespace postern::session::test {
 
 /// For limits that a test has to wait for, although what else happens must stay within them.
 inline constexpr Duration short_limit = std::chrono::milliseconds(300);
-
-class Notes final : public Journal {
- public:
-  void record(const observe::SessionRecord&) override {}
-  void record(const observe::RecipientRecord&) override {}
-  void record(const observe::HttpRecord&) override {}
-  void note(observe::Level, std::string_view message) override { lines.emplace_back(message); }
-
-  bool has(std::string_view text) const {
-    for (const auto& line : lines) {
-      if (line.find(text) != std::string::npos) return true;
-    }
-    return false;
-  }
-  std::vector<std::string> lines;
-};
 
 class MemoryBody final : public BodySource {
  public:

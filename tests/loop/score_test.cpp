@@ -8,6 +8,7 @@
 
 #include "daemon/app/score_feed.h"
 #include "daemon/app/score_keeper.h"
+#include "tests/loop/notes.h"
 #include "tests/loop/uv_support.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_directory.h"
@@ -22,14 +23,6 @@ using postern::uv::test::turn_until;
 
 namespace {
 
-struct Notes final : session::Journal {
-  void record(const observe::SessionRecord&) override {}
-  void record(const observe::RecipientRecord&) override {}
-  void record(const observe::HttpRecord&) override {}
-  void note(observe::Level, std::string_view message) override { said.emplace_back(message); }
-  std::vector<std::string> said;
-};
-
 SessionFacts some_mail() { return with_mail(handshake("a.sender.example", "mx.example.com", Reception::Accepted, uv::wall_time()), "example.com"); }
 
 /// Everything that was taken before is counted when this returns.
@@ -43,7 +36,7 @@ std::uint64_t handshakes(ScoreKeeper& keeper) { return keeper.score().totals().s
 
 struct Fixture {
   postern::test::TemporaryDirectory directory;
-  Notes notes;
+  session::test::Notes notes;
   uv::Loop loop;
   ScoreSettings settings;
 
@@ -112,7 +105,7 @@ TEST_CASE("the end writes what the next start reads", "[score]") {
   const auto keeper = f.keeper();
   CHECK(handshakes(*keeper) == 1);
   CHECK(keeper->since_start().of(OfSender::Handshakes) == 0);
-  CHECK(f.notes.said.empty());
+  CHECK(f.notes.lines.empty());
   keeper->stop();
 }
 
@@ -121,17 +114,17 @@ TEST_CASE("a damaged file is set aside and said; one that cannot be written is s
   const std::string path = f.directory.path() + "/score";
   std::ofstream(path) << "no score\n";
   const auto keeper = f.keeper();
-  REQUIRE(f.notes.said.size() == 1);
-  CHECK(f.notes.said[0].find(path + ": ") == 0);
-  CHECK(f.notes.said[0].find("the file is kept as " + path + ".damaged-") != std::string::npos);
+  REQUIRE(f.notes.lines.size() == 1);
+  CHECK(f.notes.lines[0].find(path + ": ") == 0);
+  CHECK(f.notes.lines[0].find("the file is kept as " + path + ".damaged-") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(path));
 
   keeper->take({some_mail()});
   settle(f.loop, *keeper);
   std::filesystem::remove_all(f.directory.path());
   keeper->stop();
-  REQUIRE(f.notes.said.size() == 2);
-  CHECK(f.notes.said[1].find("the score of senders would be lost at a restart") != std::string::npos);
+  REQUIRE(f.notes.lines.size() == 2);
+  CHECK(f.notes.lines[1].find("the score of senders would be lost at a restart") != std::string::npos);
 }
 
 TEST_CASE("switched off, nothing is read", "[score]") {
@@ -139,5 +132,5 @@ TEST_CASE("switched off, nothing is read", "[score]") {
   std::ofstream(f.directory.path() + "/score") << "no score\n";
   f.settings.enabled = false;
   f.keeper()->stop();
-  CHECK(f.notes.said.empty());
+  CHECK(f.notes.lines.empty());
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/loop/dns_server.h"
+#include "tests/loop/notes.h"
 #include "tests/loop/uv_support.h"
 #include "tests/support/catch.h"
 #include "tests/support/test_ca.h"
@@ -15,14 +16,6 @@ using namespace postern::app;
 using namespace postern::uv::test;
 
 namespace {
-
-struct Notes final : session::Journal {
-  void record(const observe::SessionRecord&) override {}
-  void record(const observe::RecipientRecord&) override {}
-  void record(const observe::HttpRecord&) override {}
-  void note(observe::Level, std::string_view message) override { said.emplace_back(message); }
-  std::vector<std::string> said;
-};
 
 std::shared_ptr<const session::RunSettings> with_mx(const char* mx) {
   auto table = std::make_shared<report::MxTable>();
@@ -37,7 +30,7 @@ struct Fixture {
   uv::Loop loop;
   DnsServer server{loop};
   Publisher<session::RunSettings> settings{with_mx("mx.example.test")};
-  Notes notes;
+  session::test::Notes notes;
   std::shared_ptr<TlsaGate> gate =
       std::make_shared<TlsaGate>(loop, std::vector<Endpoint>{server.endpoint()}, settings, notes);
   postern::test::TestCa ca;
@@ -80,7 +73,7 @@ TEST_CASE("while the servers of the zone cannot be found a certificate is held, 
   }));
   CHECK(why);
   CHECK(f.server.queries > 0);
-  CHECK(f.notes.said.empty());
+  CHECK(f.notes.lines.empty());
 }
 
 TEST_CASE("a certificate that is served and has ended is replaced all the same, with an alarm") {
@@ -88,8 +81,8 @@ TEST_CASE("a certificate that is served and has ended is replaced all the same, 
   const auto served = f.certificate("mx.example.test", uv::wall_time() - std::chrono::hours(1));
   const auto renewed = f.long_lived("mx.example.test");
   CHECK(turn_until(f.loop, [&] { return !f.gate->ask(*renewed, *served); }));
-  REQUIRE(f.notes.said.size() == 1);
-  CHECK(f.notes.said[0].find("mx.example.test is served with its new key although") != std::string::npos);
+  REQUIRE(f.notes.lines.size() == 1);
+  CHECK(f.notes.lines[0].find("mx.example.test is served with its new key although") != std::string::npos);
 }
 
 TEST_CASE("a gate that has stopped looks no more, and keeps what it holds") {
