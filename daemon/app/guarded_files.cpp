@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "certs/anchors.h"
 #include "certs/item.h"
 #include "certs/map_file.h"
+#include "certs/open_files.h"
 
 namespace postern::app {
 
@@ -24,14 +26,22 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// O_PATH: neither a FIFO nor a device notices.
-int open_path(const std::string& path) {
+constexpr int path_flags = O_PATH | O_CLOEXEC;  // neither a FIFO nor a device notices
+
+int open_resolving(const std::string& path, int flags, std::uint64_t resolve) {
   open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_MAGICLINKS;
-  const auto opened = static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
+  how.flags = static_cast<std::uint64_t>(flags);
+  how.resolve = resolve;
+  return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
+}
+
+/// Opens what is there without links at the end of the path or on the way: it really is where the path says.
+int open_without_links(const std::string& path, int flags) { return open_resolving(path, flags, RESOLVE_NO_SYMLINKS); }
+
+int open_path(const std::string& path) {
+  const int opened = open_resolving(path, path_flags, RESOLVE_NO_MAGICLINKS);
   if (opened >= 0 || errno != ENOSYS) return opened;
-  return ::open(path.c_str(), O_PATH | O_CLOEXEC);
+  return ::open(path.c_str(), path_flags);
 }
 
 constexpr std::size_t map_octets_max = 256 * 1024 * 1024;  // 10^6 names are a third of it
@@ -50,11 +60,26 @@ std::string without_slash(std::string path) {
   return path;
 }
 
-std::string normal_form(const fs::path& path) { return without_slash(path.lexically_normal().string()); }
+/// Absolute, without "//", "/./", "/../" and a "/" at the end: as nearly all paths are that are asked for.
+bool is_normal(std::string_view path) {
+  if (path.empty()) return false;
+  while (!path.empty()) {
+    if (path.front() != '/') return false;
+    path.remove_prefix(1);
+    const auto name = path.substr(0, path.find('/'));
+    if (name.empty() || name == "." || name == "..") return false;
+    path.remove_prefix(name.size());
+  }
+  return true;
+}
+
+std::string normal_form(const std::string& path) {
+  return is_normal(path) ? path : without_slash(fs::path(path).lexically_normal().string());
+}
 
 /// The folder, and where certbot's links lead from it: live/NAME/fullchain.pem -> ../../archive/NAME/fullchain3.pem
 std::vector<std::string> with_archive(const fs::path& folder) {
-  const fs::path normal(normal_form(folder));
+  const fs::path normal(normal_form(folder.string()));
   if (normal.empty() || normal == "/") return {};  // nobody means all files
   std::vector<std::string> folders{normal.string()};
   if (normal.filename() == "live") folders.push_back((normal.parent_path() / "archive").string());
@@ -71,12 +96,14 @@ std::string real_folder(const std::string& folder) {
 }
 
 /// Whether the path, or a folder on the way to it, is one of these.
-bool is_within(const std::string& path, const std::unordered_set<std::string>& folders) {
-  if (folders.contains(path)) return true;
-  for (auto slash = path.rfind('/'); slash != std::string::npos && slash > 0; slash = path.rfind('/', slash - 1)) {
-    if (folders.contains(path.substr(0, slash))) return true;
+bool is_within(std::string_view path, const Paths& folders) {
+  if (folders.empty()) return false;
+  for (;;) {
+    if (folders.contains(path)) return true;
+    const auto slash = path.rfind('/');
+    if (slash == std::string_view::npos || slash == 0) return false;
+    path = path.substr(0, slash);
   }
-  return false;
 }
 
 }  // namespace
@@ -149,13 +176,14 @@ void GuardedFiles::learn_map(const std::string& normal, std::string_view text) {
 }
 
 bool GuardedFiles::is_named(const std::string& normal) const {
+  if (is_within(normal, folders_)) return true;
   const fs::path path(normal);
   // An OCSP response is found by the name of its chain; it is public.
   const bool staple = certs::is_staple_name(path.filename().string());
-  return is_within(normal, folders_) || std::any_of(named_.begin(), named_.end(), [&](const auto& each) {
-           const Named& named = each.second;
-           return named.files.contains(normal) || (staple && named.folders.contains(path.parent_path().string()));
-         });
+  return std::any_of(named_.begin(), named_.end(), [&](const auto& each) {
+    const Named& named = each.second;
+    return named.files.contains(normal) || (staple && named.folders.contains(path.parent_path().string()));
+  });
 }
 
 /// `normal` was asked for, and lies at `real`.
@@ -175,11 +203,23 @@ std::vector<std::string> GuardedFiles::folders() const {
   return folders;
 }
 
-template <class T, class Use>
-Result<T> GuardedFiles::guarded(const std::string& path, Use use) {
-  const std::string normal = normal_form(path);
-  if (!is_named(normal)) return fail("{}: lies under none of the configured sources", path);
-  const Descriptor opened(open_path(path));
+/// What is asked for, if no link leads to it, or only one at the end of the path (as certbot makes them): two walks
+/// along a path less than open_anywhere(). Nothing where that does not do.
+Descriptor GuardedFiles::open_simple(const std::string& path, const std::string& normal, int flags) {
+  if (is_within(normal, folders_) && !is_within(normal, real_folders_)) return Descriptor(-1);
+  Descriptor opened(open_without_links(path, flags));
+  if (opened.get() >= 0 || errno != ELOOP) return opened;
+  const auto target = files_->link_target(path);
+  if (!target) return opened;
+  const std::string place = target->starts_with('/') ? *target : path.substr(0, path.rfind('/') + 1) + *target;
+  // The kernel goes up where "..": without links on the way that is what the normal form does.
+  if (!may_really_be(normal_form(place), normal)) return opened;
+  return Descriptor(open_without_links(place, flags));
+}
+
+/// Wherever links lead, looks where that is before it opens it with `flags`.
+Result<Descriptor> GuardedFiles::open_anywhere(const std::string& path, const std::string& normal, int flags) {
+  Descriptor opened(open_path(path));
   if (opened.get() < 0) {
     const auto missing = files_->state(path);  // for its words
     return missing ? fail("{}: has changed meanwhile", path) : tl::unexpected(missing.error());
@@ -190,29 +230,38 @@ Result<T> GuardedFiles::guarded(const std::string& path, Use use) {
                 "certificates.directories, too",
                 path, real);
   }
-  const std::string place = place_of(opened.get());
-  auto used = use(place);
-  if (used) return used;
-  std::string text = used.error().text;
-  if (text.starts_with(place)) text.replace(0, place.size(), path);
-  return tl::unexpected(Error{std::move(text)});
+  if (flags == path_flags) return opened;
+  Descriptor again(::open(place_of(opened.get()).c_str(), flags));
+  if (again.get() < 0) return fail_with(certs::why_not_opened(path, flags, errno));
+  return again;
+}
+
+Result<Descriptor> GuardedFiles::open(const std::string& path, int flags) {
+  const std::string normal = normal_form(path);
+  if (!is_named(normal)) return fail("{}: lies under none of the configured sources", path);
+  Descriptor opened = open_simple(path, normal, flags);
+  if (opened.get() >= 0) return opened;
+  return open_anywhere(path, normal, flags);
 }
 
 Result<certs::FileState> GuardedFiles::state(const std::string& path) {
-  return guarded<certs::FileState>(path, [this](const std::string& place) { return files_->state(place); });
+  const auto opened = open(path, path_flags);
+  return opened ? certs::state_of_open(opened->get(), path) : tl::unexpected(opened.error());
 }
 
 Result<certs::FileContents> GuardedFiles::read(const std::string& path, std::size_t octets_max) {
-  auto contents = guarded<certs::FileContents>(
-      path, [this, octets_max](const std::string& place) { return files_->read(place, octets_max); });
+  const auto opened = open(path, certs::read_flags);
+  if (!opened) return tl::unexpected(opened.error());
+  auto contents = certs::read_open(opened->get(), path, octets_max);
+  if (!contents || maps_.empty()) return contents;
   const std::string normal = normal_form(path);
-  if (contents && maps_.contains(normal)) learn_map(normal, contents->bytes);
+  if (maps_.contains(normal)) learn_map(normal, contents->bytes);
   return contents;
 }
 
 Result<certs::Listing> GuardedFiles::list(const std::string& path) {
-  return guarded<certs::Listing>(
-      path, [this](const std::string& place) { return files_->list(place); });
+  const auto opened = open(path, certs::list_flags);
+  return opened ? certs::list_open(opened->get(), path) : tl::unexpected(opened.error());
 }
 
 /// Links on the way to a file are asked for, too, to know which folders to watch.

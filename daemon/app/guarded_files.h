@@ -1,6 +1,7 @@
 // FileSource for a process that may read more than it should show: only what lies under the configured sources.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -9,6 +10,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/descriptor.h"
+#include "base/result.h"
 #include "certs/loader.h"
 #include "config/config.h"
 
@@ -24,8 +27,16 @@ NeededFiles needed_files(const config::Config& config);
 /// Where they lie: folders, also those to which certbot's links lead.
 std::vector<std::string> folders_of(const NeededFiles& needed);
 
-/// Every file and folder is opened before anything else is known of it, without side effects and without blocking, and
-/// must then really be where something needed may be, wherever links have led: of what lies elsewhere nothing is told.
+/// Paths that are looked for by parts of longer ones.
+struct PathHash : std::hash<std::string_view> {
+  using is_transparent = void;
+};
+using Paths = std::unordered_set<std::string, PathHash, std::equal_to<>>;
+
+/// Every file and folder is opened before anything else is known of it, and must then really be where something needed
+/// may be, wherever links have led. Of what lies elsewhere nothing is told, and it does not notice: what links may have
+/// led to is opened with O_PATH, until it is known where that is. What may be there is opened without blocking; among it,
+/// a FIFO that somebody has put there lets go of who waits to write into it, and is told of as no regular file.
 class GuardedFiles final : public certs::FileSource {
  public:
   explicit GuardedFiles(const NeededFiles& needed);
@@ -39,14 +50,14 @@ class GuardedFiles final : public certs::FileSource {
   std::vector<std::string> folders() const;
 
  private:
-  using Paths = std::unordered_set<std::string>;
   struct Named {
     Paths files;
     Paths folders;  // in which they are
   };
 
-  template <class T, class Use>
-  Result<T> guarded(const std::string& path, Use use);
+  Result<Descriptor> open(const std::string& path, int flags);
+  Descriptor open_simple(const std::string& path, const std::string& normal, int flags);
+  Result<Descriptor> open_anywhere(const std::string& path, const std::string& normal, int flags);
   bool is_named(const std::string& normal) const;
   bool may_really_be(const std::string& real, const std::string& normal) const;
   void learn_map(const std::string& normal, std::string_view text);

@@ -13,6 +13,7 @@
 #include "base/descriptor.h"
 #include "base/text.h"
 #include "certs/loader.h"
+#include "certs/open_files.h"
 
 namespace postern::certs {
 
@@ -117,6 +118,16 @@ FileState state_of(const struct stat& info) {
           .ctime_ns = std::int64_t{info.st_ctim.tv_sec} * 1'000'000'000 + info.st_ctim.tv_nsec};
 }
 
+DirectoryEntry entry_of(int folder, const dirent64& entry) {
+  DirectoryEntry made{entry.d_name, entry.d_type == DT_DIR};
+  if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return made;
+  made.may_be_link = true;
+  struct stat info{};
+  made.dangling = fstatat(folder, entry.d_name, &info, 0) != 0;
+  made.is_directory = !made.dangling && S_ISDIR(info.st_mode);
+  return made;
+}
+
 class LocalFiles : public FileSource {
  public:
   Result<FileState> state(const std::string& path) override {
@@ -131,75 +142,79 @@ class LocalFiles : public FileSource {
   }
 
   Result<FileContents> read(const std::string& path, std::size_t octets_max) override {
-    // Without O_NONBLOCK, opening a FIFO waits for a writer.
-    const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-    if (file.get() < 0) return fail_with(describe(path, errno));
-    struct stat info{};
-    if (fstat(file.get(), &info) != 0) return fail_with(describe(path, errno));
-    if (!S_ISREG(info.st_mode)) return fail("{}: is {}, not a regular file", path, kind_of(info.st_mode));
-    FileContents contents{state_of(info), {}};
-    if (contents.state.size <= octets_max) contents.bytes.resize(contents.state.size + 1);
-    std::size_t filled = 0;
-    // One octet more than there should be: a file that grows while it is read is read to its end, within the limit.
-    while (filled < contents.bytes.size()) {
-      const auto count = ::read(file.get(), contents.bytes.data() + filled, contents.bytes.size() - filled);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return fail_with(describe(path, errno));
-      if (count == 0) break;
-      filled += static_cast<std::size_t>(count);
-      if (filled == contents.state.size) break;  // one octet more was asked for: this is the end
-      if (filled == contents.bytes.size() && filled <= octets_max) {
-        contents.bytes.resize(std::min(octets_max + 1, filled * 2));
-      }
-    }
-    if (contents.state.size > octets_max || filled > octets_max) {
-      return fail("{}: has {} octets or more, and at most {} are read", path,
-                  std::max<std::uint64_t>(contents.state.size, filled), octets_max);
-    }
-    contents.bytes.resize(filled);
-    return contents;
+    const Descriptor file(open(path.c_str(), read_flags));
+    if (file.get() < 0) return fail_with(why_not_opened(path, read_flags, errno));
+    return read_open(file.get(), path, octets_max);
   }
 
   Result<Listing> list(const std::string& path) override {
-    // Not opendir() and readdir(): among 10^5 folders with a certificate each, every system call counts. (And
-    // ThreadSanitizer does not see the descriptor that opendir() opens, and takes it for that of an earlier socket.)
-    const Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC));
-    if (folder.get() < 0) {
-      if (errno == ENOTDIR) return fail("{}: is no folder", path);
-      return fail_with(describe(path, errno));
-    }
-    struct stat info{};
-    if (fstat(folder.get(), &info) != 0) return fail_with(describe(path, errno));
-    Listing listing{state_of(info), {}};
-    alignas(dirent64) std::array<char, 16 * 1024> buffer;
-    for (;;) {
-      const auto count = getdents64(folder.get(), buffer.data(), buffer.size());
-      if (count < 0) return fail_with(describe(path, errno));
-      if (count == 0) return listing;
-      for (std::size_t at = 0; at < static_cast<std::size_t>(count);) {
-        const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
-        at += entry->d_reclen;
-        const std::string_view name = entry->d_name;
-        if (name != "." && name != "..") listing.entries.push_back(entry_of(folder.get(), *entry));
-      }
-    }
+    const Descriptor folder(open(path.c_str(), list_flags));
+    if (folder.get() < 0) return fail_with(why_not_opened(path, list_flags, errno));
+    return list_open(folder.get(), path);
   }
 
   std::optional<std::string> link_target(const std::string& path) override { return link_text(path); }
-
- private:
-  static DirectoryEntry entry_of(int folder, const dirent64& entry) {
-    DirectoryEntry made{entry.d_name, entry.d_type == DT_DIR};
-    if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return made;
-    made.may_be_link = true;
-    struct stat info{};
-    made.dangling = fstatat(folder, entry.d_name, &info, 0) != 0;
-    made.is_directory = !made.dangling && S_ISDIR(info.st_mode);
-    return made;
-  }
 };
 
 }  // namespace
+
+Error why_not_opened(const std::string& path, int flags, int error) {
+  if (error == ENOTDIR && (flags & O_DIRECTORY) != 0) return {fmt::format("{}: is no folder", path)};
+  return describe(path, error);
+}
+
+Result<FileState> state_of_open(int descriptor, const std::string& path) {
+  struct stat info{};
+  if (fstat(descriptor, &info) != 0) return fail_with(describe(path, errno));
+  return state_of(info);
+}
+
+Result<FileContents> read_open(int descriptor, const std::string& path, std::size_t octets_max) {
+  struct stat info{};
+  if (fstat(descriptor, &info) != 0) return fail_with(describe(path, errno));
+  if (!S_ISREG(info.st_mode)) return fail("{}: is {}, not a regular file", path, kind_of(info.st_mode));
+  FileContents contents{state_of(info), {}};
+  if (contents.state.size <= octets_max) contents.bytes.resize(contents.state.size + 1);
+  std::size_t filled = 0;
+  // One octet more than there should be: a file that grows while it is read is read to its end, within the limit.
+  while (filled < contents.bytes.size()) {
+    const auto count = ::read(descriptor, contents.bytes.data() + filled, contents.bytes.size() - filled);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_with(describe(path, errno));
+    if (count == 0) break;
+    filled += static_cast<std::size_t>(count);
+    if (filled == contents.state.size) break;  // one octet more was asked for: this is the end
+    if (filled == contents.bytes.size() && filled <= octets_max) {
+      contents.bytes.resize(std::min(octets_max + 1, filled * 2));
+    }
+  }
+  if (contents.state.size > octets_max || filled > octets_max) {
+    return fail("{}: has {} octets or more, and at most {} are read", path,
+                std::max<std::uint64_t>(contents.state.size, filled), octets_max);
+  }
+  contents.bytes.resize(filled);
+  return contents;
+}
+
+/// Not opendir() and readdir(): among 10^5 folders with a certificate each, every system call counts. (And
+/// ThreadSanitizer does not see the descriptor that opendir() opens, and takes it for that of an earlier socket.)
+Result<Listing> list_open(int descriptor, const std::string& path) {
+  struct stat info{};
+  if (fstat(descriptor, &info) != 0) return fail_with(describe(path, errno));
+  Listing listing{state_of(info), {}};
+  alignas(dirent64) std::array<char, 16 * 1024> buffer;
+  for (;;) {
+    const auto count = getdents64(descriptor, buffer.data(), buffer.size());
+    if (count < 0) return fail_with(describe(path, errno));
+    if (count == 0) return listing;
+    for (std::size_t at = 0; at < static_cast<std::size_t>(count);) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
+      at += entry->d_reclen;
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") listing.entries.push_back(entry_of(descriptor, *entry));
+    }
+  }
+}
 
 std::unique_ptr<FileSource> make_local_file_source() { return std::make_unique<LocalFiles>(); }
 

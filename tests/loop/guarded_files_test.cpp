@@ -57,6 +57,9 @@ TEST_CASE("what is configured is read, wherever certbot's links lead") {
   GuardedFiles files(needed_files(tree.config));
   CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 1");
   CHECK(text_of(files, tree.at("live/../live/mx/key.pem")) == "key 1");
+  CHECK(text_of(files, tree.at("live//mx/./key.pem")) == "key 1");
+  CHECK(files.list(tree.at("live/"))->entries.size() == 1);
+  CHECK(files.list(tree.at("live/mx/."))->entries.size() == 1);
   CHECK(text_of(files, tree.at("own/leaf.pem")) == "leaf");
   write(tree.root / "own/leaf.ocsp", "staple");
   CHECK(text_of(files, tree.at("own/leaf.ocsp")) == "staple");
@@ -76,6 +79,9 @@ TEST_CASE("nothing else is") {
   };
   CHECK(refused(tree.at("secret")));
   CHECK(refused(tree.at("live/../secret")));
+  CHECK(refused(tree.at("live/mx/../../secret")));
+  CHECK(refused(tree.at("live//../secret")));
+  CHECK(refused(tree.at("live/./mx/../../secret/.")));
   CHECK(refused(tree.at("own/other.pem")));  // beside a file that is named
   CHECK(refused(tree.at("liven't/x")));
   CHECK(refused(tree.at("nothing/there")));  // not even that it does not exist
@@ -104,6 +110,103 @@ TEST_CASE("what a map names is read, as long as it names it") {
   CHECK(text_of(files, tree.at("own/other.pem")).ends_with("lies under none of the configured sources"));
 }
 
+TEST_CASE("a link beside a file that a map names leads to where that lies, and no further") {
+  Tree tree;
+  write(tree.root / "own/3/real.pem", "real");
+  fs::create_symlink("3/real.pem", tree.root / "own/within.pem");
+  fs::create_symlink("../secret", tree.root / "own/out.pem");
+  fs::create_symlink("archive", tree.root / "linked");
+  write(tree.root / "map", "a.example live/mx/key.pem\nb.example own/within.pem own/out.pem\nc.example linked/mx/key1.pem\n");
+  tree.config.run.certificates.directories.clear();
+  tree.config.run.certificates.maps = {tree.at("map")};
+  GuardedFiles files(needed_files(tree.config));
+  CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 1");
+  CHECK(text_of(files, tree.at("own/within.pem")) == "real");
+  CHECK(text_of(files, tree.at("linked/mx/key1.pem")) == "key 1");
+  CHECK(text_of(files, tree.at("own/3/real.pem")).ends_with("lies under none of the configured sources"));
+  CHECK(text_of(files, tree.at("own/out.pem")).find("a link leads to " + tree.at("secret")) != std::string::npos);
+}
+
+TEST_CASE("links within the configured folders are followed however many they are, and out of them none is") {
+  const Tree tree;
+  GuardedFiles files(needed_files(tree.config));
+  const auto link = [&](const char* target, const char* path) { fs::create_symlink(target, tree.root / path); };
+  write(tree.root / "live/k8s/..2026/tls.crt", "mounted");  // as Kubernetes mounts secrets
+  link("..2026", "live/k8s/..data");
+  link("..data/tls.crt", "live/k8s/tls.crt");
+  CHECK(text_of(files, tree.at("live/k8s/tls.crt")) == "mounted");
+  CHECK(files.state(tree.at("live/k8s/tls.crt"))->size == 7);
+  fs::create_symlink(tree.root / "live/k8s/..2026/tls.crt", tree.root / "live/mx/absolute.pem");
+  CHECK(text_of(files, tree.at("live/mx/absolute.pem")) == "mounted");
+  link("k8s", "live/alias");
+  CHECK(text_of(files, tree.at("live/alias/..2026/tls.crt")) == "mounted");
+  CHECK(files.list(tree.at("live/alias"))->entries.size() == 3);
+
+  // What a link's text says is not where it leads, where there are links on the way.
+  write(tree.root / "deep/er/key.pem", "elsewhere");
+  write(tree.root / "live/key.pem", "beside");
+  fs::create_directory_symlink(tree.root / "deep/er", tree.root / "live/mx/deep");
+  link("deep/../key.pem", "live/mx/up.pem");
+  write(tree.root / "deep/key.pem", "elsewhere");
+  const std::string refused = ": a link leads to " + tree.at("deep/key.pem") + ", which lies under none of the configured sources";
+  CHECK(text_of(files, tree.at("live/mx/up.pem")).find(tree.at("live/mx/up.pem") + refused) != std::string::npos);
+  CHECK(text_of(files, tree.at("live/mx/deep/../key.pem")).find(refused) != std::string::npos);
+
+  link("../../secret", "live/mx/out.pem");
+  link("out.pem", "live/mx/out-by-two.pem");
+  link("../../archive/../secret", "live/mx/through.pem");
+  link("../../archive/mx/out.pem", "live/mx/archived.pem");
+  link("../../secret", "archive/mx/out.pem");
+  for (const char* name : {"out.pem", "out-by-two.pem", "through.pem", "archived.pem"}) {
+    const auto path = tree.root / "live/mx" / name;
+    INFO(path);
+    const std::string words = path.string() + ": a link leads to " + tree.at("secret") +
+                              ", which lies under none of the configured sources; name its folder in certificates.directories, too";
+    CHECK(text_of(files, path) == "error: " + words);
+    REQUIRE_FALSE(files.state(path));
+    CHECK(files.state(path).error().text == words);
+    REQUIRE_FALSE(files.list(path));
+    CHECK(files.list(path).error().text == words);
+  }
+  link("circle.pem", "live/mx/circle.pem");
+  CHECK(text_of(files, tree.at("live/mx/circle.pem")).ends_with("circle.pem: its links lead in a circle"));
+  link("nothing", "live/mx/dangling.pem");
+  CHECK(text_of(files, tree.at("live/mx/dangling.pem")).ends_with("its target nothing does not exist"));
+}
+
+TEST_CASE("a configured folder that is replaced is seen as what it is now") {
+  const Tree tree;
+  GuardedFiles files(needed_files(tree.config));
+  CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 1");
+  write(tree.root / "next/mx/key.pem", "key 2");
+  fs::rename(tree.root / "live", tree.root / "before");
+  CHECK(text_of(files, tree.at("live/mx/key.pem")).ends_with("does not exist"));
+  fs::rename(tree.root / "next", tree.root / "live");
+  CHECK(text_of(files, tree.at("live/mx/key.pem")) == "key 2");
+  fs::remove_all(tree.root / "live");
+  fs::create_directory_symlink(tree.root / "before", tree.root / "live");  // that place is not configured
+  CHECK(text_of(files, tree.at("live/mx/../mx")).find("a link leads to " + tree.at("before/mx")) != std::string::npos);
+}
+
+TEST_CASE("a configured folder may be a link, and lie behind one") {
+  Tree tree;
+  fs::create_directory_symlink("live", tree.root / "current");
+  fs::create_directories(tree.root / "etc");
+  fs::create_directory_symlink("..", tree.root / "etc/tls");
+  tree.config.run.certificates.directories = {tree.at("current"), tree.at("etc/tls/live")};
+  write(tree.root / "live/mx/leaf.pem", "leaf of live");
+  GuardedFiles files(needed_files(tree.config));
+  CHECK(text_of(files, tree.at("current/mx/leaf.pem")) == "leaf of live");
+  CHECK(text_of(files, tree.at("etc/tls/live/mx/leaf.pem")) == "leaf of live");
+  CHECK(text_of(files, tree.at("etc/tls/live/mx/key.pem")) == "key 1");
+  CHECK(files.list(tree.at("current"))->entries.size() == 1);
+  CHECK(text_of(files, tree.at("live/mx/leaf.pem")).ends_with("lies under none of the configured sources"));
+  write(tree.root / "other/mx/leaf.pem", "leaf of another");
+  fs::remove(tree.root / "current");
+  fs::create_directory_symlink("other", tree.root / "current");
+  CHECK(text_of(files, tree.at("current/mx/leaf.pem")).find("a link leads to " + tree.at("other/mx/leaf.pem")) != std::string::npos);
+}
+
 TEST_CASE("the trust anchors of the system are there") {
   const Tree tree;
   GuardedFiles files(needed_files(tree.config));
@@ -115,8 +218,13 @@ TEST_CASE("what is no regular file is told, without waiting for it") {
   GuardedFiles files(needed_files(tree.config));
   REQUIRE(::mkfifo(tree.at("live/mx/fifo.pem").c_str(), 0600) == 0);
   CHECK(text_of(files, tree.at("live/mx/fifo.pem")) == "error: " + tree.at("live/mx/fifo.pem") + ": is a FIFO, not a regular file");
+  CHECK(files.state(tree.at("live/mx/fifo.pem")));
+  CHECK(files.list(tree.at("live/mx/fifo.pem")).error().text == tree.at("live/mx/fifo.pem") + ": is no folder");
+  CHECK(text_of(files, tree.at("live/mx")) == "error: " + tree.at("live/mx") + ": is a folder, not a regular file");
   CHECK(text_of(files, tree.at("live/mx/gone.pem")) == "error: " + tree.at("live/mx/gone.pem") + ": does not exist");
   write(tree.root / "live/mx/large.pem", std::string(2000, 'x'));
+  fs::create_symlink("/dev/null", tree.root / "live/mx/device.pem");
+  CHECK(text_of(files, tree.at("live/mx/device.pem")).find("a link leads to /dev/null") != std::string::npos);
   CHECK(text_of(files, tree.at("live/mx/large.pem")).starts_with("error: " + tree.at("live/mx/large.pem") + ": has 2000 octets"));
 }
 
