@@ -1,12 +1,12 @@
 #include "daemon/app/framed_messages.h"
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <string_view>
-#include <utility>
 
 namespace postern::app {
 
@@ -15,12 +15,23 @@ using certs::BinaryWriter;
 
 namespace {
 
-bool write_all(int descriptor, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto count = ::send(descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+bool write_all(int descriptor, std::array<iovec, 2> parts) {
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  while (message.msg_iovlen > 0) {
+    const auto count = ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(count));
+    auto sent = static_cast<std::size_t>(count);
+    while (message.msg_iovlen > 0 && sent >= message.msg_iov->iov_len) {
+      sent -= message.msg_iov->iov_len;
+      ++message.msg_iov;
+      --message.msg_iovlen;
+    }
+    if (message.msg_iovlen == 0) break;
+    message.msg_iov->iov_base = static_cast<char*>(message.msg_iov->iov_base) + sent;
+    message.msg_iov->iov_len -= sent;
   }
   return true;
 }
@@ -38,10 +49,11 @@ bool read_all(int descriptor, char* into, std::size_t size) {
 
 }  // namespace
 
-bool send_message(int descriptor, BinaryWriter message) {
-  BinaryWriter framed;
-  framed.text(message.take());
-  return write_all(descriptor, framed.take());
+bool send_message(int descriptor, const BinaryWriter& message) {
+  BinaryWriter head;
+  head.number(message.size());
+  const auto part = [](std::string_view octets) { return iovec{const_cast<char*>(octets.data()), octets.size()}; };
+  return write_all(descriptor, {part(head.view()), part(message.view())});
 }
 
 std::optional<std::string> receive_message(int descriptor, std::uint64_t octets_max) {

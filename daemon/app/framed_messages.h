@@ -10,7 +10,7 @@
 namespace postern::app {
 
 /// False when the other end is gone.
-bool send_message(int descriptor, certs::BinaryWriter message);
+bool send_message(int descriptor, const certs::BinaryWriter& message);
 
 /// Nothing when the other end is gone, or the message is longer.
 std::optional<std::string> receive_message(int descriptor, std::uint64_t octets_max);

@@ -71,7 +71,7 @@ class SocketHeir final : public storage::LedgerHeir {
   Result<void> tell(const News& news) override {
     BinaryWriter message;
     for (const Entries* entries : {&news.held, &news.recorded, &news.consumed, &news.released}) add(message, *entries);
-    if (send_message(descriptor_.get(), std::move(message))) {
+    if (send_message(descriptor_.get(), message)) {
       if (const auto answer = receive_message(descriptor_.get(), answer_octets_max)) {
         if (answer->empty()) return {};
         return fail("{}", *answer);
@@ -129,7 +129,7 @@ void LedgerTestament::run() {
     for (const LedgerEntry& entry : released) take_out(held, entry);
     BinaryWriter answer;
     if (!result) answer.raw(result.error().text);
-    if (!send_message(descriptor_.get(), std::move(answer))) break;
+    if (!send_message(descriptor_.get(), answer)) break;
   }
   ledger_.release(held);
 }

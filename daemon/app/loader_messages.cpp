@@ -22,25 +22,22 @@ void add_question(BinaryWriter& message, const Wish& wish) {
   message.number(wish.octets_max);
 }
 
-Wish question_in(BinaryReader& fields) {
-  Wish wish;
+void take_question(BinaryReader& fields, Wish& wish) {
   wish.what = static_cast<Wish::What>(fields.number());
-  wish.path = fields.text();
+  wish.path = fields.view();
   wish.octets_max = std::min(fields.number(), file_octets_max);
-  return wish;
 }
 
-/// 1 and what `write` adds, or 0 and what went wrong.
+/// 1 and what `write` adds, or 0 and what went wrong. Returns which.
 template <class T, class Write>
-BinaryWriter answer_of(const Result<T>& result, Write write) {
-  BinaryWriter answer;
+bool add_answer(BinaryWriter& answer, const Result<T>& result, Write write) {
   answer.number(result ? 1u : 0u);
   if (result) {
     write(answer, *result);
   } else {
     answer.text(result.error().text);
   }
-  return answer;
+  return result.has_value();
 }
 
 template <class T, class Read>
@@ -62,22 +59,23 @@ void add_listing(BinaryWriter& answer, const certs::Listing& listing) {
   }
 }
 
-BinaryWriter answer_to(const Wish& wish, FileSource& files) {
+bool answer_to(BinaryWriter& answer, const Wish& wish, FileSource& files) {
+  const auto add_text = [](BinaryWriter& out, const std::string& text) { out.text(text); };
   switch (wish.what) {
-    case Wish::What::State: return answer_of(files.state(wish.path), certs::write_state);
+    case Wish::What::State: return add_answer(answer, files.state(wish.path), certs::write_state);
     case Wish::What::Read:
-      return answer_of(files.read(wish.path, wish.octets_max), [](BinaryWriter& answer, const certs::FileContents& contents) {
-        write_state(answer, contents.state);
-        answer.text(contents.bytes);
-      });
-    case Wish::What::List: return answer_of(files.list(wish.path), add_listing);
+      return add_answer(answer, files.read(wish.path, wish.octets_max),
+                        [](BinaryWriter& out, const certs::FileContents& contents) {
+                          write_state(out, contents.state);
+                          out.text(contents.bytes);
+                        });
+    case Wish::What::List: return add_answer(answer, files.list(wish.path), add_listing);
     case Wish::What::LinkTarget: {
       const auto target = files.link_target(wish.path);
-      return answer_of(target ? Result<std::string>(*target) : fail("{}: is no link", wish.path),
-                       [](BinaryWriter& answer, const std::string& text) { answer.text(text); });
+      return add_answer(answer, target ? Result<std::string>(*target) : fail("{}: is no link", wish.path), add_text);
     }
   }
-  return answer_of(Result<std::string>(fail("a question that does not exist")), [](BinaryWriter&, const std::string&) {});
+  return add_answer(answer, Result<std::string>(fail("a question that does not exist")), add_text);
 }
 
 }  // namespace
@@ -110,20 +108,26 @@ BinaryWriter reconfigure() {
   return message;
 }
 
-BinaryWriter answer_question(BinaryReader& request, FileSource& files) { return answer_to(question_in(request), files); }
+BinaryWriter answer_question(BinaryReader& request, FileSource& files) {
+  Wish wish;
+  take_question(request, wish);
+  BinaryWriter answer;
+  answer_to(answer, wish, files);
+  return answer;
+}
 
 BinaryWriter answer_questions(BinaryReader& request, FileSource& files) {
   BinaryWriter answers;
-  std::size_t octets = 0;
+  Wish wish;
   for (auto left = request.count(); left > 0; --left) {
-    Wish wish = question_in(request);
+    take_question(request, wish);
     wish.octets_max = std::min<std::uint64_t>(wish.octets_max, read_octets_max);
-    std::string answer;
-    if (octets < answers_octets_max) answer = answer_to(wish, files).take();
-    // Too much for this message, or wrong: asked for one by one, it gets its own words.
-    if (wish.what == Wish::What::Read && !answer.empty() && BinaryReader(answer).number() == 0) answer.clear();
-    octets += answer.size();
-    answers.text(answer);
+    answers.nested([&] {
+      const auto before = answers.size();
+      if (before >= answers_octets_max) return;
+      // What is too much for this message, or wrong, gets its own words when it is asked for alone.
+      if (!answer_to(answers, wish, files) && wish.what == Wish::What::Read) answers.cut_to(before);
+    });
   }
   return answers;
 }
@@ -159,10 +163,11 @@ Result<std::string> link_target_in(std::string_view answer) {
 }
 
 BinaryWriter answer_reconfigured(const std::vector<std::string>& out_of_reach) {
-  return answer_of(Result<std::vector<std::string>>(out_of_reach), [](BinaryWriter& answer, const auto& sentences) {
-    answer.number(sentences.size());
-    for (const std::string& sentence : sentences) answer.text(sentence);
-  });
+  BinaryWriter answer;
+  answer.number(1);
+  answer.number(out_of_reach.size());
+  for (const std::string& sentence : out_of_reach) answer.text(sentence);
+  return answer;
 }
 
 std::vector<std::string> out_of_reach_in(std::string_view answer) {

@@ -65,7 +65,7 @@ FileFence confine_loader(const Reach& reach) {
         break;
       }
     }
-    if (!send_message(descriptor, std::move(answer))) break;
+    if (!send_message(descriptor, answer)) break;
   }
   ::_exit(0);
 }
@@ -80,6 +80,7 @@ class Fetched final : public certs::FileSource {
   Fetched(certs::FileSource& rest, std::vector<Wish> wishes, std::string message)
       : rest_(rest), wishes_(std::move(wishes)), message_(std::move(message)) {
     BinaryReader fields(message_);
+    answers_.reserve(wishes_.size());
     for (std::size_t i = 0; i < wishes_.size(); ++i) answers_.push_back(fields.view());
   }
 
@@ -144,7 +145,7 @@ class Client final : public LoaderFiles {
   std::unique_ptr<certs::FileSource> ahead(const Wishes& wanted) override {
     std::vector<Wish> wishes = wanted();
     auto all = questions(wishes);
-    auto answers = ask(std::move(all.request));
+    auto answers = ask(all.request);
     wishes.resize(all.asked);
     return std::make_unique<Fetched>(*this, std::move(wishes), answers ? std::move(*answers) : std::string());
   }
@@ -154,9 +155,9 @@ class Client final : public LoaderFiles {
   }
 
  private:
-  std::optional<std::string> ask(BinaryWriter request) {
+  std::optional<std::string> ask(const BinaryWriter& request) {
     const std::lock_guard lock(mutex_);
-    if (!send_message(descriptor_.get(), std::move(request))) return std::nullopt;
+    if (!send_message(descriptor_.get(), request)) return std::nullopt;
     return receive_message(descriptor_.get(), answer_octets_max);
   }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,7 +21,8 @@ struct FileState;
 class BinaryWriter {
  public:
   void number(std::uint64_t value) {
-    for (int i = 0; i < 8; ++i) out_ += static_cast<char>(value >> (8 * i));
+    const auto octets = octets_of(value);
+    out_.append(octets.data(), octets.size());
   }
   void text(std::string_view value) {
     number(value.size());
@@ -31,9 +33,29 @@ class BinaryWriter {
     if (value) out_.append(reinterpret_cast<const char*>(value->data()), value->size());
   }
   void raw(std::string_view octets) { out_ += octets; }
+  /// A text that consists of what `write()` adds here.
+  template <class Write>
+  void nested(Write write) {
+    const auto start = out_.size();
+    number(0);
+    write();
+    const auto octets = octets_of(out_.size() - start - sizeof(std::uint64_t));
+    std::copy(octets.begin(), octets.end(), out_.begin() + static_cast<std::ptrdiff_t>(start));
+  }
+
+  std::size_t size() const { return out_.size(); }
+  /// To what it was when it had this size.
+  void cut_to(std::size_t size) { out_.resize(size); }
+  std::string_view view() const { return out_; }
   std::string take() { return std::move(out_); }
 
  private:
+  static std::array<char, 8> octets_of(std::uint64_t value) {
+    std::array<char, 8> octets{};
+    for (std::size_t i = 0; i < octets.size(); ++i) octets[i] = static_cast<char>(value >> (8 * i));
+    return octets;
+  }
+
   std::string out_;
 };
 
