@@ -6,77 +6,19 @@
 #include <thread>
 
 #include "tests/support/catch.h"
-#include "tests/unit/certs/scripted_files.h"
+#include "tests/unit/certs/loader_bench.h"
 
 using namespace postern;
 using namespace postern::certs;
-using test::Issued;
+using test::ca;
+using test::day;
+using test::issue;
+using test::issue_between;
+using test::issue_rsa;
+using test::second;
 using tls::KeyKind;
-
-namespace {
-
-constexpr std::chrono::seconds second{1};
-constexpr std::chrono::hours day{24};
 using Strings = std::vector<std::string>;
-
-const test::TestCa& ca() {
-  static const test::TestCa authority;
-  return authority;
-}
-
-Issued issue(std::vector<std::string> names, KeyKind kind = KeyKind::EcdsaP256) {
-  return ca().issue({.names = std::move(names), .kind = kind});
-}
-
-Issued issue_between(std::vector<std::string> names, WallTime from, WallTime to) {
-  return ca().issue({.names = std::move(names), .not_before = from, .not_after = to});
-}
-
-Issued issue_rsa(std::vector<std::string> names) {
-  static const test::TestKey key(KeyKind::Rsa);
-  return ca().issue({.names = std::move(names), .kind = KeyKind::Rsa, .key = key});
-}
-
-struct Bench {
-  test::ScriptedFiles files;
-  SourceSettings settings;
-  Loader loader{files.source()};
-  WallTime now = test::test_now();
-  LoadOutcome last;
-
-  LoadOutcome& load(std::chrono::seconds later = std::chrono::seconds(0)) {
-    now += later;
-    last = loader.load(settings, now);
-    for (auto* names : {&last.changes.added, &last.changes.removed, &last.changes.renewed}) {
-      std::sort(names->begin(), names->end());
-    }
-    return last;
-  }
-  /// The file that the certificate for a name came from: of the EC kind, then of RSA.
-  std::string served(const std::string& name) const {
-    const auto found = last.snapshot->find(*DnsName::parse(name));
-    if (found.entry == nullptr) return "-";
-    std::string text;
-    if (found.entry->ecdsa) text = found.entry->ecdsa->source;
-    if (found.entry->rsa) text += (text.empty() ? "" : " + ") + found.entry->rsa->source;
-    return text;
-  }
-  tls::Digest fingerprint(const std::string& name) const {
-    return last.snapshot->find(*DnsName::parse(name)).entry->ecdsa->leaf.fingerprint;
-  }
-  bool has_fault(const std::string& part) const { return mentions(last.faults, part); }
-  bool has_standing(const std::string& part) const { return mentions(last.standing, part); }
-
- private:
-  static bool mentions(const std::vector<Fault>& faults, const std::string& part) {
-    for (const auto& fault : faults) {
-      if ((fault.source + ": " + fault.text).find(part) != std::string::npos) return true;
-    }
-    return false;
-  }
-};
-
-}  // namespace
+using Bench = test::LoaderBench;
 
 TEST_CASE("no sources make an empty map, and that is said once") {
   Bench bench;
@@ -235,18 +177,6 @@ TEST_CASE("a gate keeps a renewed certificate from going live, and is asked agai
     CHECK(asked.size() == 4);
     CHECK(bench.fingerprint("a.example") == old);
   }
-}
-
-TEST_CASE("an entry that was never good is told with its names") {
-  Bench bench;
-  bench.settings.certificates = {
-      {.id = "", .names = {"mx.example", "mx2.example"}, .chain = "/no.crt", .key = "/no.key", .origin = "postern.toml:7:1"}};
-  bench.files.put("/live/b.example/fullchain.pem", issue({"b.example"}).chain_pem());
-  bench.settings.directories = {"/live"};
-  bench.load();
-  CHECK(bench.has_fault("postern.toml:7:1: /no.crt: does not exist; no certificate from here for mx.example, mx2.example"));
-  CHECK(bench.has_fault("/live/b.example/privkey.pem: does not exist; no certificate from here for b.example"));
-  CHECK(bench.last.snapshot->name_count() == 0);
 }
 
 TEST_CASE("what is gone from a folder goes after two looks, and comes back at once") {
@@ -488,38 +418,6 @@ TEST_CASE("between certificates of one kind the chain that leads to an anchor de
   CHECK(bench.served("mx.example.com") == "/b/mx.example.com-0001/fullchain.pem");
 }
 
-TEST_CASE("a chain that lacks an issuer is served, listed and reported once", "[anchors]") {
-  Bench bench;
-  bench.settings.directories = {"/live"};
-  bench.settings.roots = "/roots.pem";
-  bench.settings.load = GENERATE(Load::Eager, Load::Lazy);
-  bench.files.put("/roots.pem", ca().root_pem());
-  const auto inner = ca().intermediate("Inner");
-  const auto issued = inner.issue({.names = {"mx.example.com"}});
-  bench.files.put_pair("/live/mx.example.com", issued);
-  CHECK(bench.load().standing.empty());
-
-  bench.files.put("/live/mx.example.com/fullchain.pem", issued.certificate_pem);
-  bench.load();
-  CHECK(bench.served("mx.example.com") == "/live/mx.example.com/fullchain.pem");
-  CHECK(bench.has_fault("/live/mx.example.com/fullchain.pem: its certificate was issued by Inner, which is neither in "
-                        "the file nor among the trust anchors of /roots.pem"));
-  const auto page = bench.loader.rows(*bench.last.snapshot, {.text = {}, .state = RowState::Incomplete, .ends_before = {}},
-                                      0, 10, bench.now);
-  REQUIRE(page.rows.size() == 1);
-  CHECK_THAT(page.rows[0].reason, Catch::Matchers::Contains("issued by Inner"));
-  CHECK(bench.load().faults.empty());
-  CHECK(bench.last.standing.size() == 1);
-
-  bench.files.put("/roots.pem", ca().root_pem() + inner.certificate_pem());
-  CHECK(bench.load().standing.empty());
-  bench.files.remove("/roots.pem");
-  bench.load();
-  CHECK(bench.has_fault("/roots.pem: does not exist; the trust anchors that were read before stay"));
-  CHECK(bench.last.standing.size() == 1);
-  CHECK(bench.load().faults.empty());
-}
-
 TEST_CASE("a tenant's certificate does not capture a neighbour's name") {
   Bench bench;
   bench.files.put("/live/site-a.pem", issue_between({"a.example", "mx.a.example"}, bench.now - 50 * day, bench.now + 10 * day).combined_pem());
@@ -605,21 +503,6 @@ TEST_CASE("names = \"declared\": only names of domains and maps") {
   }
 }
 
-TEST_CASE("an expired certificate is served, and is an error from the moment on") {
-  Bench bench;
-  bench.files.put_pair("/live/a.example", issue_between({"a.example"}, bench.now - day, bench.now + day));
-  bench.settings.directories = {"/live"};
-  CHECK(bench.load().standing.empty());
-  bench.load(day);
-  CHECK(bench.served("a.example") != "-");
-  REQUIRE(bench.last.faults.size() == 1);
-  CHECK(bench.last.faults[0].severity == Fault::Severity::Error);
-  CHECK(bench.has_fault("a.example has expired on 2026-01-02"));
-  CHECK(bench.load(day).faults.empty());
-  CHECK(bench.last.standing.size() == 1);
-  CHECK(bench.last.files_read == 0);
-}
-
 TEST_CASE("a certificate that becomes valid takes over at that time, unread") {
   Bench bench;
   bench.files.put_pair("/live/a.example", issue_between({"a.example"}, bench.now - 90 * day, bench.now + 30 * day));
@@ -632,41 +515,6 @@ TEST_CASE("a certificate that becomes valid takes over at that time, unread") {
   CHECK(bench.served("a.example") == "/live/a.example-0001/fullchain.pem");
   CHECK(bench.last.standing.empty());
   CHECK(bench.last.files_read == 0);
-}
-
-TEST_CASE("other PEM files in a folder are warnings, not errors") {
-  Bench bench;
-  bench.files.put("/certs/a.example.pem", issue({"a.example"}).combined_pem());
-  bench.files.put("/certs/roots.pem", ca().root_pem());
-  bench.files.put("/certs/notes.pem", "nothing");
-  bench.settings.directories = {"/certs"};
-  bench.load();
-  CHECK(bench.last.snapshot->name_count() == 1);
-  CHECK(bench.has_fault("/certs/roots.pem: holds a certificate without its private key"));
-  CHECK(bench.has_fault("/certs/notes.pem: holds no certificate"));
-  for (const auto& fault : bench.last.faults) CHECK(fault.severity == Fault::Severity::Warning);
-}
-
-TEST_CASE("many broken entries do not keep the good ones away, on several threads") {
-  Bench bench;
-  const auto good = issue({"*.example"});
-  for (int i = 0; i < 300; ++i) {
-    bench.files.put(fmt::format("/certs/c{}.pem", i), i % 3 == 0 ? good.combined_pem() : good.certificate_pem + "x");
-  }
-  bench.files.put("/certs/mx.good.example.pem", issue({"mx.good.example"}).combined_pem());
-  bench.settings.directories = {"/certs"};
-  std::size_t batches = 0;
-  bench.last = bench.loader.load(bench.settings, bench.now, [&](Tasks& tasks) {
-    batches = std::max(batches, tasks.size());
-    std::vector<std::thread> threads;
-    for (auto& task : tasks) threads.emplace_back([&task] { task(); });
-    for (auto& thread : threads) thread.join();
-  });
-  CHECK(batches == 5);
-  CHECK(bench.served("mx.good.example") == "/certs/mx.good.example.pem");
-  std::size_t without_key = 0;
-  for (const auto& fault : bench.last.standing) without_key += fault.text.find("without its private key") != std::string::npos;
-  CHECK(without_key == 200);
 }
 
 TEST_CASE("folders and files to be watched") {
@@ -752,46 +600,6 @@ TEST_CASE("a copy of a loader goes its own way, and knows what was known") {
   const auto again = bench.load();
   CHECK(again.changes.added == Strings{"c.example"});
   CHECK(difference(*again.snapshot, *tried.snapshot).empty());
-}
-
-TEST_CASE("rows and reasons") {
-  Bench bench;
-  bench.files.put_pair("/live/a.example", issue({"a.example", "www.a.example"}));
-  bench.files.put_pair("/live/tenant", issue({"a.example"}));
-  bench.files.put_pair("/live/broken", issue({"broken.example"}));
-  bench.files.put("/live/broken/privkey.pem", "nothing");
-  bench.settings.directories = {"/live"};
-  bench.load();
-  const auto rows = [&](const RowFilter& filter) {
-    std::vector<Row> all;
-    std::optional<std::uint64_t> from = 0;
-    while (from) {
-      auto page = bench.loader.rows(*bench.last.snapshot, filter, *from, 1, bench.now);
-      std::move(page.rows.begin(), page.rows.end(), std::back_inserter(all));
-      from = page.next;
-    }
-    return all;
-  };
-  CHECK(rows({}).size() == 3);
-  const auto served = rows({.text = "", .state = RowState::Served, .ends_before = {}});
-  REQUIRE(served.size() == 1);
-  CHECK(served[0].names.size() == 2);
-  CHECK(served[0].served_count == 2);
-  const auto shadowed = rows({.text = "tenant", .state = {}, .ends_before = {}});
-  REQUIRE(shadowed.size() == 1);
-  CHECK(shadowed[0].state == RowState::Shadowed);
-  CHECK(shadowed[0].reason == "/live/a.example/fullchain.pem is served instead");
-  const auto failed = rows({.text = "", .state = RowState::Failed, .ends_before = {}});
-  REQUIRE(failed.size() == 1);
-  CHECK(failed[0].since == bench.now);
-  CHECK(rows({.text = "", .state = {}, .ends_before = bench.now}).empty());
-
-  const auto why = bench.loader.explain(*bench.last.snapshot, *DnsName::parse("a.example"), bench.now);
-  CHECK(why.key == "a.example");
-  CHECK(why.sources == Strings{"/live/a.example/fullchain.pem"});
-  const auto nobody = bench.loader.explain(*bench.last.snapshot, *DnsName::parse("x.y.z"), bench.now);
-  CHECK(nobody.key.empty());
-  CHECK(nobody.steps.size() == 4);
 }
 
 TEST_CASE("lazy and eager loading, one after the other", "[lazy]") {
