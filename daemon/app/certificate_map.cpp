@@ -6,6 +6,10 @@
 
 namespace postern::app {
 
+namespace {
+constexpr std::size_t keys_at_once = 4096;  // some 100 ms of two cores
+}  // namespace
+
 CertificateMap::CertificateMap(std::shared_ptr<certs::FileSource> files, const std::string& state_folder)
     : files_(std::move(files)),
       history_(state_folder.empty() ? std::string() : state_folder + "/certs"),
@@ -14,10 +18,11 @@ CertificateMap::CertificateMap(std::shared_ptr<certs::FileSource> files, const s
       live_(certs::empty_snapshot()),
       newest_(live_) {}
 
-MapNews CertificateMap::start(const certs::SourceSettings& settings, WallTime now, std::string& notice) {
+MapNews CertificateMap::start(const certs::SourceSettings& settings, WallTime now, tls::KeyCheck keys,
+                              std::string& notice) {
   MapNews news;
   loader_->remember(cache_.read(notice));
-  news.loaded = loader_->load(settings, now, executor_);
+  news.loaded = loader_->load(settings, now, executor_, keys);
   read_anew_ = news.loaded.items_read_anew;
   news.changes = news.loaded.changes;
   newest_ = news.loaded.snapshot;
@@ -32,7 +37,7 @@ Result<certs::Changes> CertificateMap::begin_history(WallTime now) {
 }
 
 void CertificateMap::keep_for_next_start() {
-  if (!keeps_history_) return;
+  if (!keeps_history_ || has_keys_to_prove()) return;
   if (cache_.is_due(std::exchange(read_anew_, 0), newest_->certificate_count())) {
     cache_.write(pool_, loader_->remembered());
   }
@@ -41,6 +46,16 @@ void CertificateMap::keep_for_next_start() {
 MapNews CertificateMap::look(const certs::SourceSettings& settings, const CertificateLook& where, WallTime now) {
   auto loaded = where.everywhere ? loader_->load(settings, now, executor_)
                                  : loader_->load_changed(where.folders, now, executor_);
+  return take(std::move(loaded), settings, now);
+}
+
+std::optional<MapNews> CertificateMap::prove_some_keys(const certs::SourceSettings& settings, WallTime now) {
+  auto loaded = loader_->prove_keys(keys_at_once, now, executor_);
+  if (!loaded) return std::nullopt;
+  return take(std::move(*loaded), settings, now);
+}
+
+MapNews CertificateMap::take(certs::LoadOutcome loaded, const certs::SourceSettings& settings, WallTime now) {
   read_anew_ += loaded.items_read_anew;
   if (!loaded.anything_changed) return {.loaded = std::move(loaded), .changes = {}, .loss = {}};
   MapNews news = judge(std::move(loaded), settings);

@@ -36,13 +36,18 @@ class CertificateMap {
   /// `state_folder` is where the history and the cache of the start are kept. An empty one: there are none.
   CertificateMap(std::shared_ptr<certs::FileSource> files, const std::string& state_folder);
 
-  /// The first load, of which everything may go live. `notice`, if it is set, is for the operator.
-  MapNews start(const certs::SourceSettings& settings, WallTime now, std::string& notice);
+  /// The first load, of which everything may go live. `notice`, if it is set, is for the operator. With KeyCheck::Claim,
+  /// prove_some_keys() has to follow as long as there are any.
+  MapNews start(const certs::SourceSettings& settings, WallTime now, tls::KeyCheck keys, std::string& notice);
+  /// See Loader::prove_keys(): a piece of that work.
+  std::optional<MapNews> prove_some_keys(const certs::SourceSettings& settings, WallTime now);
+  bool has_keys_to_prove() const { return loader_->has_keys_to_prove(); }
 
   /// Writes down the map of the start. Returns what has changed since this was done last, in an earlier process.
   Result<certs::Changes> begin_history(WallTime now);
 
-  /// Writes down what was found out, for the next start, when enough of it is new. Once the history has begun.
+  /// Writes down what was found out, for the next start, when enough of it is new. Once the history has begun and all keys
+  /// are proven.
   void keep_for_next_start();
   std::string cache_problem() const { return cache_.problem(); }
 
@@ -83,6 +88,7 @@ class CertificateMap {
   const std::string& history_problem() const { return history_problem_; }
 
  private:
+  MapNews take(certs::LoadOutcome loaded, const certs::SourceSettings& settings, WallTime now);
   MapNews judge(certs::LoadOutcome loaded, const certs::SourceSettings& settings) const;
   void write_down(const certs::LoadOutcome& loaded, WallTime now);
 

@@ -178,6 +178,7 @@ void Reloader::watch() {
   submit([this, gate = gate_] { map_->set_gate([gate](const auto& renewed, const auto& served) { return gate->ask(renewed, served); }); },
          [] {});
   begin_history();
+  prove_keys();
   sweep();  // what has changed between the first load and the first watch
 }
 
@@ -196,6 +197,23 @@ void Reloader::begin_history() {
         map_->keep_for_next_start();
       },
       [] {});
+}
+
+/// Those that the start believed. Piece by piece, so that nothing else waits long for the loading thread.
+void Reloader::prove_keys() {
+  struct Proven {
+    bool published = false, all = false;
+  };
+  auto proven = std::make_shared<Proven>();
+  submit(
+      [this, proven] {
+        proven->published = prove_some_keys();
+        proven->all = !map_->has_keys_to_prove();
+      },
+      [this, proven] {
+        if (proven->published) on_published_();
+        if (!proven->all && watching_) prove_keys();
+      });
 }
 
 void Reloader::schedule_sweep() {

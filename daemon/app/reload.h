@@ -107,6 +107,7 @@ class Reloader {
   void start_look();
   void look_ended(const Looked& looked);
   void begin_history();
+  void prove_keys();
   bool submit(std::function<void()> work, std::function<void()> done);
   void ask(std::function<control::Reply()> work, std::function<void(control::Reply)> done);
   void schedule_sweep();
@@ -118,6 +119,7 @@ class Reloader {
                           const control::ReloadRequest& request, control::ReloadReply& reply);
   void load_certificates_only(control::ReloadReply& reply);
   Looked load_certificates(const CertificateLook& where);
+  bool prove_some_keys();
   bool load_users();
   bool settle(const MapNews& news);
   std::shared_ptr<const certs::Snapshot> pinned_or(std::shared_ptr<const certs::Snapshot> loaded);

@@ -114,7 +114,9 @@ tl::expected<config::Config, StartFailure> Reloader::start(Reading reading) {
   keep_policies(config_, warnings);
   for (const std::string& warning : warnings) journal_.note(observe::Level::Warning, warning);
   std::string notice;
-  const MapNews news = map_->start(config_.run.certificates, uv::wall_time(), notice);
+  // Who only asks whether all is well wants to know it now.
+  const auto keys = reading == Reading::Everything ? tls::KeyCheck::Whole : tls::KeyCheck::Claim;
+  const MapNews news = map_->start(config_.run.certificates, uv::wall_time(), keys, notice);
   if (!notice.empty()) journal_.note(observe::Level::Warning, notice);
   if (reading == Reading::AsConfigured) {
     journal_.note(observe::Level::Info,
@@ -430,6 +432,17 @@ Reloader::Looked Reloader::load_certificates(const CertificateLook& where) {
   looked.look_again = news.loaded.look_again;
   looked.look_again_at = news.loaded.look_again_at;
   return looked;
+}
+
+/// True when another map was published.
+bool Reloader::prove_some_keys() {
+  const auto news = map_->prove_some_keys(config_.run.certificates, uv::wall_time());
+  if (!map_->has_keys_to_prove()) map_->keep_for_next_start();
+  if (!news) return false;
+  report(news->loaded);
+  if (!settle(*news)) return false;
+  report_change("private keys checked", news->changes, news->loaded.snapshot->version());
+  return true;
 }
 
 /// True when other lists were published.

@@ -123,6 +123,7 @@ class ItemReader {
         credential->chain.clear();
         credential->staple.reset();
       }
+      if (credential->key && !credential->key.is_decoded() && !reading_.from_cache) reading_.keys_are_believed = true;
       reading_.credentials.push_back(std::move(credential));
     }
   }
@@ -248,7 +249,7 @@ class ItemReader {
 
   void read_pair() {
     if (how_.load == Load::Eager) {
-      add(tls::make_credential(texts_[0], item_.files[0], texts_[1], item_.files[1]));
+      add(tls::make_credential(texts_[0], item_.files[0], texts_[1], item_.files[1], how_.keys));
     } else if (!reading_.seen[1].state) {  // that much is known without reading the key
       problem(Fault::Severity::Error, reading_.seen[1].error);
     } else {
@@ -268,7 +269,7 @@ class ItemReader {
       } else if (!group.has_certificate) {
         problem(severity, fmt::format("{}: holds a private key without its certificate", names));
       } else if (how_.load == Load::Eager) {
-        add(tls::make_credential(group.text, names, group.text, names));
+        add(tls::make_credential(group.text, names, group.text, names, how_.keys));
       } else {
         add(tls::make_deferred_credential(group.text, names, deferred()));
       }

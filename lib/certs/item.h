@@ -72,6 +72,7 @@ struct Item {
   std::vector<std::string> folders;      ///< those of its files and of what they link to
   std::vector<CredentialPtr> good;       ///< the last that could be used
   std::vector<RememberedFile> remembered;  ///< its files, for a StartCache; empty: nothing that can be remembered
+  bool keys_are_believed = false;        ///< those of `good`, until they are proven
   std::vector<Fault> problems;           ///< with the files as they are now
   std::optional<WallTime> failing_since; ///< when there are problems: the load that saw the first
   std::optional<Fault> held;             ///< why what its files hold now is not served yet; see Gate
@@ -93,6 +94,7 @@ struct Reading {
   std::vector<Lacking> lacking;          ///< see Item
   std::optional<WallTime> read_again_at;
   std::vector<RememberedFile> remembered;  ///< see Item
+  bool keys_are_believed = false;        ///< one at least: see tls::KeyCheck::Claim
   bool from_cache = false;               ///< nothing had to be found out anew
   std::size_t files_read = 0;
 };
@@ -102,6 +104,7 @@ struct HowToRead {
   WallTime now{};
   const Anchors* anchors = nullptr;  ///< null: nothing is said about chains
   const StartCache* cache = nullptr;  ///< of an earlier process; may be null
+  tls::KeyCheck keys = tls::KeyCheck::Whole;
 };
 
 /// Looks at the files of an item and reads them if one has changed. Does not touch the item. With Load::Lazy the

@@ -17,8 +17,10 @@ void run_inline(Tasks& tasks) {
   for (auto& task : tasks) task();
 }
 
-LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor) {
+LoadOutcome Loader::State::load(const SourceSettings& settings, WallTime at, const Executor& executor,
+                                tls::KeyCheck keys) {
   begin(at);
+  key_check = keys;
   gate_is_asked = settings.require_tlsa;
   look_at_anchors(settings.roots);
   auto look = inventory.look(settings, now, executor);
@@ -40,6 +42,39 @@ LoadOutcome Loader::State::load_changed(const std::vector<std::string>& folders,
   begin(at);
   const std::set<std::string> only(folders.begin(), folders.end());
   return finish(inventory.look_again_at(only, now), Declared::AsBefore, &only, executor);
+}
+
+std::optional<LoadOutcome> Loader::State::prove_keys(std::size_t items_max, WallTime at, const Executor& executor) {
+  std::vector<Job> jobs;
+  for (; jobs.size() < items_max && !to_prove.empty(); to_prove.pop_back()) {
+    const auto item = inventory.items().find(to_prove.back());
+    if (item != inventory.items().end() && item->second.keys_are_believed) jobs.push_back({item->first, &item->second});
+  }
+  enum class Keys : std::uint8_t { Fit, DoNotFit };
+  bool all_fit = true;
+  in_waves<Keys>(
+      jobs.size(), executor,
+      [&](std::size_t first, std::span<Keys> found) {
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          const auto& good = jobs[first + i].item->good;
+          found[i] = std::all_of(good.begin(), good.end(), [](const auto& one) { return one->key.can_be_decoded(); })
+                         ? Keys::Fit
+                         : Keys::DoNotFit;
+        }
+      },
+      [&](std::size_t i, Keys found) {
+        const auto [id, item] = jobs[i];
+        item->keys_are_believed = false;
+        if (found == Keys::Fit) return;
+        all_fit = false;
+        item->good.clear();
+        item->seen.clear();  // reading it says what is wrong
+        unread.insert(id);
+      });
+  if (all_fit) return std::nullopt;
+  begin(at);
+  const std::set<std::string> nowhere;
+  return finish(Inventory::Look(), Declared::AsBefore, &nowhere, executor);
 }
 
 /// With other anchors than before, other chains are trusted, and other ones lack an issuer.
@@ -67,6 +102,7 @@ bool Loader::State::vouch_for(const tls::Credential& credential) const {
 
 void Loader::State::begin(WallTime at) {
   now = at;
+  key_check = tls::KeyCheck::Whole;
   outcome = LoadOutcome();
   to_claim.clear();
 }
@@ -142,7 +178,7 @@ std::vector<Loader::State::Job> Loader::State::items_to_read(const std::set<std:
 
 void Loader::State::read_items(const std::set<std::string>* only, const Executor& executor) {
   const std::vector<Job> jobs = items_to_read(only);
-  const HowToRead how{load_mode, now, anchors.current().get(), cache.get()};
+  const HowToRead how{load_mode, now, anchors.current().get(), cache.get(), key_check};
   in_waves<Reading>(
       jobs.size(), executor,
       [&](std::size_t first, std::span<Reading> readings) {
@@ -229,6 +265,8 @@ void Loader::State::take(ItemId id, Item& item, Reading reading) {
   item.remarks = std::move(reading.remarks);
   item.lacking = std::move(reading.lacking);
   item.remembered = std::move(reading.remembered);
+  item.keys_are_believed = reading.keys_are_believed;
+  if (item.keys_are_believed) to_prove.push_back(id);
   item.read_again_at = reading.read_again_at;
   bool same = reading.credentials.size() == item.good.size();
   for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_credential(*reading.credentials[i], *item.good[i]);
@@ -249,7 +287,8 @@ void Loader::State::take(ItemId id, Item& item, Reading reading) {
       }
     }
   }
-  to_claim.insert(id);
+  to_claim.erase(id);
+  claim(id, item);  // now, while other threads read the next ones
 }
 
 void Loader::State::pass_validity_bounds() {
@@ -367,6 +406,7 @@ Loader::State::State(const State& other)
       by_folder(other.by_folder),
       unread(other.unread),
       faulty(other.faulty),
+      to_prove(other.to_prove),
       bounds(other.bounds),
       gate(other.gate),
       gate_is_asked(other.gate_is_asked),
@@ -389,13 +429,19 @@ std::unique_ptr<Loader> Loader::copy() const {
   return std::unique_ptr<Loader>(new Loader(std::make_unique<State>(*state_)));
 }
 
-LoadOutcome Loader::load(const SourceSettings& settings, WallTime now, const Executor& executor) {
-  return state_->load(settings, now, executor);
+LoadOutcome Loader::load(const SourceSettings& settings, WallTime now, const Executor& executor, tls::KeyCheck keys) {
+  return state_->load(settings, now, executor, keys);
 }
 
 LoadOutcome Loader::load_changed(const std::vector<std::string>& folders, WallTime now, const Executor& executor) {
   return state_->load_changed(folders, now, executor);
 }
+
+std::optional<LoadOutcome> Loader::prove_keys(std::size_t items_max, WallTime now, const Executor& executor) {
+  return state_->prove_keys(items_max, now, executor);
+}
+
+bool Loader::has_keys_to_prove() const { return !state_->to_prove.empty(); }
 
 void Loader::set_gate(Gate gate) { state_->gate = std::move(gate); }
 
@@ -405,7 +451,7 @@ Remembered Loader::remembered() const {
   Remembered known;
   if (const auto& anchors = state_->anchors.current()) known.anchors = anchors->digest();
   for (const auto& [id, item] : state_->inventory.items()) {
-    if (!item.remembered.empty()) known.items.push_back({item.key, item.remembered, item.good});
+    if (!item.remembered.empty() && !item.keys_are_believed) known.items.push_back({item.key, item.remembered, item.good});
   }
   return known;
 }

@@ -122,7 +122,9 @@ class Loader {
   std::unique_ptr<Loader> copy() const;
 
   /// Looks at everything that the settings name. A removal counts when it is seen in two looks `removal_delay` apart.
-  LoadOutcome load(const SourceSettings& settings, WallTime now, const Executor& executor = run_inline);
+  /// With KeyCheck::Claim, a start does not wait until 10^5 keys are decoded; prove_keys() has to follow.
+  LoadOutcome load(const SourceSettings& settings, WallTime now, const Executor& executor = run_inline,
+                   tls::KeyCheck keys = tls::KeyCheck::Whole);
   /// Looks only at what is in these folders, of those that watched_directories() gave, and at what is to be decided by
   /// now; with the settings of the last load(). What it costs does not depend on how many certificates there are, but
   /// for one walk through memory.
@@ -130,12 +132,17 @@ class Loader {
                            const Executor& executor = run_inline);
   static constexpr std::chrono::seconds removal_delay{2};
 
+  /// Decodes the keys of the next `items_max` items of which they are only believed to fit. One that does not is a fault,
+  /// and its certificate is served no more; then there is an outcome.
+  std::optional<LoadOutcome> prove_keys(std::size_t items_max, WallTime now, const Executor& executor = run_inline);
+  bool has_keys_to_prove() const;
+
   /// For the next loads; copies have it, too. None: all may go live.
   void set_gate(Gate gate);
 
   /// What an earlier process has found out, for the next load.
   void remember(std::shared_ptr<const StartCache> cache);
-  /// What this one has found out, for a later process. Shares the certificates: it is to be encoded beside this thread.
+  /// What this one has found out, for a later process; not of keys that are only believed. Shares the certificates: it is to be encoded beside this thread.
   Remembered remembered() const;
 
   /// What the sources hold, in the order in which it was found first: at most about `rows_max` rows (those of one item

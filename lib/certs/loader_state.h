@@ -28,9 +28,10 @@ struct Loader::State {
         inventory(*files, claims) {}
   State(const State& other);
 
-  LoadOutcome load(const SourceSettings& settings, WallTime at, const Executor& executor);
+  LoadOutcome load(const SourceSettings& settings, WallTime at, const Executor& executor, tls::KeyCheck keys);
 
   LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime at, const Executor& executor);
+  std::optional<LoadOutcome> prove_keys(std::size_t items_max, WallTime at, const Executor& executor);
 
   enum class Declared { AsBefore, Changed };
   void begin(WallTime at);
@@ -75,6 +76,7 @@ struct Loader::State {
   std::set<std::pair<std::size_t, ItemId>> by_folder;
   std::set<ItemId> unread;  // items whose files are to be read whether they have changed or not
   std::set<ItemId> faulty;  // items with faults
+  std::vector<ItemId> to_prove;  // items whose keys were believed; some may be proven, or gone, by now
   // When certificates begin or cease to be valid, so that their names are decided anew then.
   std::set<std::pair<WallTime, ItemId>> bounds;
   Gate gate;  // may be empty
@@ -89,6 +91,7 @@ struct Loader::State {
   std::uint64_t snapshot_version = 0;
   // Of the load that is under way:
   WallTime now{};
+  tls::KeyCheck key_check = tls::KeyCheck::Whole;
   LoadOutcome outcome;
   std::set<ItemId> to_claim;
   bool ids_changed = false;

@@ -1,6 +1,7 @@
 #include "tls/credential.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/text.h"
@@ -51,6 +52,35 @@ std::vector<std::size_t> sending_order(const std::vector<CertificateParts>& nami
   return order;
 }
 
+Result<bssl::UniquePtr<CRYPTO_BUFFER>> decoded_certificate(const PemBlock& block, std::string_view source) {
+  const auto der = decode_pem(block, source);
+  if (!der) return fail_with(der.error());
+  return pooled_certificate(*der);
+}
+
+/// What stands behind the leaf is the same few certificates in most files: they are not decoded again each time.
+class Issuers {
+ public:
+  Result<bssl::UniquePtr<CRYPTO_BUFFER>> read(const PemBlock& block, std::string_view source) {
+    for (const Known& known : known_) {
+      if (known.certificate && known.base64 == block.base64) return bssl::UpRef(known.certificate);
+    }
+    auto certificate = decoded_certificate(block, source);
+    if (!certificate) return certificate;
+    known_[next_] = {std::string(block.base64), bssl::UpRef(*certificate)};
+    next_ = (next_ + 1) % known_.size();
+    return certificate;
+  }
+
+ private:
+  struct Known {
+    std::string base64;
+    bssl::UniquePtr<CRYPTO_BUFFER> certificate;
+  };
+  std::array<Known, 8> known_;
+  std::size_t next_ = 0;
+};
+
 struct ReadChain {
   Chain chain;
   std::vector<std::string> notes;
@@ -61,11 +91,12 @@ Result<ReadChain> read_chain(std::string_view pem, std::string_view source) {
   if (!blocks) return fail_with(blocks.error());
   ReadChain read;
   std::vector<CertificateParts> naming;
+  thread_local Issuers issuers;
   for (const PemBlock& block : *blocks) {
     if (block.label != "CERTIFICATE" && block.label != "X509 CERTIFICATE") continue;
-    const auto der = decode_pem(block, source);
-    if (!der) return fail_with(der.error());
-    auto buffer = pooled_certificate(*der);
+    auto certificate = read.chain.empty() ? decoded_certificate(block, source) : issuers.read(block, source);
+    if (!certificate) return fail_with(certificate.error());
+    auto buffer = std::move(*certificate);
     const auto names = parts_of(buffer.get());
     if (!names) return fail("{}:{}: the certificate is damaged: it is not an X.509 structure", source, block.line);
     const bool known = std::any_of(read.chain.begin(), read.chain.end(),
@@ -252,13 +283,20 @@ Result<std::shared_ptr<Credential>> make_deferred_credential(std::string_view ch
 }
 
 Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
-                                                    std::string_view key_pem, std::string_view source_key) {
+                                                    std::string_view key_pem, std::string_view source_key,
+                                                    KeyCheck check) {
   auto read = read_chain(chain_pem, source_chain);
   if (!read) return fail_with(read.error());
   auto leaf = read_leaf_certificate(read->chain.front().get(), source_chain);
   if (!leaf) return fail_with(leaf.error());
-  const auto encoded = find_key(key_pem, source_key);
+  auto encoded = find_key(key_pem, source_key);
   if (!encoded) return fail_with(encoded.error());
+  const auto parts = parts_of(read->chain.front().get());
+  if (check == KeyCheck::Claim && claims_public_key(*encoded, leaf->facts.key_kind, parts->key_info)) {
+    auto credential = assemble(std::move(*read), std::move(leaf->facts), source_chain);
+    credential->key = PrivateKey(std::move(*encoded));
+    return credential;
+  }
   auto key = decode_key(*encoded, source_key);
   if (!key) return fail_with(key.error());
   const bool matches = EVP_PKEY_cmp(leaf->public_key.get(), key->get()) == 1;

@@ -72,11 +72,18 @@ struct Credential {
 /// A certificate in the pool of the process: equal ones are one object.
 bssl::UniquePtr<CRYPTO_BUFFER> pooled_certificate(std::string_view der);
 
+/// How much make_credential() finds out of a private key.
+enum class KeyCheck : std::uint8_t {
+  Whole,  ///< it is decoded and compared with the leaf
+  Claim   ///< by what it says itself: see claims_public_key(). One that says nothing of it is decoded
+};
+
 /// Reads PEM: every CERTIFICATE block in order (put in chain order where it is not), the first private key block of
 /// `key_pem` (PKCS#8, SEC1, PKCS#1; encrypted ones are refused with an error that says so). The two may be the same
 /// text (combined PEM). `source_chain` and `source_key` name the files in errors. Fails when the key does not match.
 Result<std::shared_ptr<Credential>> make_credential(std::string_view chain_pem, std::string_view source_chain,
-                                                    std::string_view key_pem, std::string_view source_key);
+                                                    std::string_view key_pem, std::string_view source_key,
+                                                    KeyCheck check = KeyCheck::Whole);
 
 /// What make_credential() would make of this text, but without its key: for those that have to know the names of many
 /// certificates and use few of them. They drop the chain once they have looked at it.

@@ -29,6 +29,32 @@ bssl::UniquePtr<EVP_PKEY> parse_key(const EncodedKey& encoded) {
   return CBS_len(&cbs) == 0 ? std::move(key) : nullptr;
 }
 
+bool equal(const CBS& a, const CBS& b) { return CBS_mem_equal(&a, CBS_data(&b), CBS_len(&b)) == 1; }
+
+/// ECPrivateKey (RFC 5915 section 3). In a PKCS#8 key the curve stands outside of it.
+bool ec_key_claims(CBS der, const CBS* curve, const CBS& point) {
+  CBS key, parameters, whole, bits;
+  int has_parameters = 0;
+  int has_public_key = 0;
+  std::uint8_t unused_bits = 0;
+  return CBS_get_asn1(&der, &key, CBS_ASN1_SEQUENCE) && CBS_get_asn1(&key, nullptr, CBS_ASN1_INTEGER) &&
+         CBS_get_asn1(&key, nullptr, CBS_ASN1_OCTETSTRING) &&
+         CBS_get_optional_asn1(&key, &parameters, &has_parameters, CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 0) &&
+         CBS_get_optional_asn1(&key, &whole, &has_public_key, CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 1) &&
+         has_public_key == 1 && CBS_get_asn1(&whole, &bits, CBS_ASN1_BITSTRING) && CBS_get_u8(&bits, &unused_bits) &&
+         (curve == nullptr || (has_parameters == 1 && equal(parameters, *curve))) && equal(bits, point);
+}
+
+/// RSAPrivateKey and RSAPublicKey (RFC 8017 appendix A.1): modulus and public exponent stand side by side in both.
+bool rsa_key_claims(CBS der, CBS public_key) {
+  CBS key, numbers;
+  if (!CBS_get_asn1(&der, &key, CBS_ASN1_SEQUENCE) || !CBS_get_asn1(&key, nullptr, CBS_ASN1_INTEGER) ||
+      !CBS_get_asn1(&public_key, &numbers, CBS_ASN1_SEQUENCE) || CBS_len(&key) < CBS_len(&numbers)) {
+    return false;
+  }
+  return CBS_mem_equal(&numbers, CBS_data(&key), CBS_len(&numbers)) == 1;
+}
+
 std::optional<EncodedKey::Form> form_of(std::string_view label) {
   if (label == "PRIVATE KEY") return EncodedKey::Form::Pkcs8;
   if (label == "RSA PRIVATE KEY") return EncodedKey::Form::Pkcs1;
@@ -88,6 +114,28 @@ Result<EncodedKey> find_key(std::string_view pem, std::string_view source) {
   return key;
 }
 
+bool claims_public_key(const EncodedKey& encoded, KeyKind kind, std::string_view key_info) {
+  if (kind == KeyKind::Ed25519) return false;
+  CBS info, whole, algorithm, bits, type;
+  std::uint8_t unused_bits = 0;
+  CBS_init(&info, reinterpret_cast<const std::uint8_t*>(key_info.data()), key_info.size());
+  if (!CBS_get_asn1(&info, &whole, CBS_ASN1_SEQUENCE) || !CBS_get_asn1(&whole, &algorithm, CBS_ASN1_SEQUENCE) ||
+      !CBS_get_asn1(&whole, &bits, CBS_ASN1_BITSTRING) || !CBS_get_u8(&bits, &unused_bits)) {
+    return false;
+  }
+  CBS der;
+  CBS_init(&der, reinterpret_cast<const std::uint8_t*>(encoded.der.data()), encoded.der.size());
+  if (encoded.form == EncodedKey::Form::Pkcs8) {
+    CBS key, own_algorithm, inner;
+    return CBS_get_asn1(&der, &key, CBS_ASN1_SEQUENCE) && CBS_get_asn1(&key, nullptr, CBS_ASN1_INTEGER) &&
+           CBS_get_asn1(&key, &own_algorithm, CBS_ASN1_SEQUENCE) && equal(own_algorithm, algorithm) &&
+           CBS_get_asn1(&key, &inner, CBS_ASN1_OCTETSTRING) &&
+           (kind == KeyKind::Rsa ? rsa_key_claims(inner, bits) : ec_key_claims(inner, nullptr, bits));
+  }
+  if (encoded.form == EncodedKey::Form::Pkcs1) return kind == KeyKind::Rsa && rsa_key_claims(der, bits);
+  return kind != KeyKind::Rsa && CBS_get_asn1(&algorithm, &type, CBS_ASN1_OBJECT) && ec_key_claims(der, &algorithm, bits);
+}
+
 Result<bssl::UniquePtr<EVP_PKEY>> decode_key(const EncodedKey& encoded, std::string_view source) {
   auto key = parse_key(encoded);
   const auto reason = drain_errors();
@@ -108,6 +156,13 @@ PrivateKey& PrivateKey::operator=(PrivateKey&& other) noexcept {
 }
 
 PrivateKey::~PrivateKey() { const bssl::UniquePtr<EVP_PKEY> decoded(decoded_.load()); }
+
+bool PrivateKey::can_be_decoded() const {
+  if (is_decoded()) return true;
+  const auto made = encoded_.der.empty() ? nullptr : parse_key(encoded_);
+  drain_errors();
+  return made && kind_of(made.get());
+}
 
 /// Two threads may decode it at the same time: one of them gives its own away. Nobody waits.
 EVP_PKEY* PrivateKey::get() const noexcept {

@@ -40,6 +40,10 @@ struct EncodedKey {
 
 /// The first private key block of PEM text. An encrypted one is refused with an error that says what to do.
 Result<EncodedKey> find_key(std::string_view pem, std::string_view source);
+/// Whether the encoding has, beside the private key, the public key of a certificate (its subjectPublicKeyInfo, DER, of a
+/// key of this kind). False where it has another or, as RFC 5915 and RFC 8410 allow, none. That its two halves fit each
+/// other is only known once it is decoded.
+bool claims_public_key(const EncodedKey& key, KeyKind kind, std::string_view key_info);
 /// A key of a kind that is served.
 Result<bssl::UniquePtr<EVP_PKEY>> decode_key(const EncodedKey& key, std::string_view source);
 
@@ -48,13 +52,17 @@ class PrivateKey {
  public:
   PrivateKey() = default;  ///< none
   explicit PrivateKey(bssl::UniquePtr<EVP_PKEY> decoded) : decoded_(decoded.release()) {}
-  /// To be decoded at its first use. The caller knows that these octets are a key that fits.
+  /// To be decoded at its first use. The caller knows that these octets are a key that fits, or has to believe it until
+  /// can_be_decoded() was asked.
   explicit PrivateKey(EncodedKey encoded) : encoded_(std::move(encoded)) {}
   PrivateKey(PrivateKey&& other) noexcept;
   PrivateKey& operator=(PrivateKey&& other) noexcept;
   ~PrivateKey();
 
-  explicit operator bool() const { return decoded_.load() != nullptr || !encoded_.der.empty(); }
+  explicit operator bool() const { return is_decoded() || !encoded_.der.empty(); }
+  bool is_decoded() const { return decoded_.load(std::memory_order_acquire) != nullptr; }
+  /// What get() would make of it now; without keeping it, for it may not be used for a long time.
+  bool can_be_decoded() const;
   /// Decodes it when called first. Null when there is none, or it cannot be decoded.
   EVP_PKEY* get() const noexcept;
 

@@ -57,10 +57,16 @@ struct World {
   Started start() const {
     CertificateMap map(certs::make_local_file_source(), state());
     Started started;
-    started.news = map.start(settings, now, started.notice);
+    started.news = map.start(settings, now, tls::KeyCheck::Claim, started.notice);
     REQUIRE(map.begin_history(now));
     const bool writes = started.news.loaded.items_read_anew > 0;
+    REQUIRE(map.has_keys_to_prove() == writes);
     if (writes) fs::remove(cache());
+    while (map.has_keys_to_prove()) {
+      map.keep_for_next_start();  // nothing is said of keys that are only believed
+      REQUIRE_FALSE(fs::exists(cache()));
+      REQUIRE_FALSE(map.prove_some_keys(settings, now));
+    }
     map.keep_for_next_start();
     while (writes && !fs::exists(cache())) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return started;
@@ -113,7 +119,7 @@ TEST_CASE("without a state folder nothing is kept") {
   const World world;
   CertificateMap map(certs::make_local_file_source(), "");
   std::string notice;
-  CHECK(map.start(world.settings, world.now, notice).loaded.items_read_anew == 3);
+  CHECK(map.start(world.settings, world.now, tls::KeyCheck::Whole, notice).loaded.items_read_anew == 3);
   map.keep_for_next_start();
   CHECK(notice.empty());
   CHECK_FALSE(fs::exists(world.state()));
@@ -123,7 +129,7 @@ TEST_CASE("one goes back to a version, and ahead again, with the keys of then") 
   const World world;
   CertificateMap map(certs::make_local_file_source(), world.state());
   std::string notice;
-  map.went_live(map.start(world.settings, world.now, notice).loaded.snapshot);
+  map.went_live(map.start(world.settings, world.now, tls::KeyCheck::Whole, notice).loaded.snapshot);
   REQUIRE(map.begin_history(world.now));
   const auto first = map.live()->version();
   const auto fingerprint = [](const certs::Snapshot& snapshot) {
@@ -155,7 +161,7 @@ TEST_CASE("a map that loses too much is held back") {
   for (int i = 0; i < 30; ++i) world.put(fmt::format("n{}.example", i));
   CertificateMap map(certs::make_local_file_source(), "");
   std::string notice;
-  map.went_live(map.start(world.settings, world.now, notice).loaded.snapshot);
+  map.went_live(map.start(world.settings, world.now, tls::KeyCheck::Whole, notice).loaded.snapshot);
   fs::remove_all(fs::path(world.settings.directories[0]));
   fs::create_directories(world.settings.directories[0]);
   CHECK(map.look(world.settings, {.everywhere = true, .folders = {}}, world.now).loss.empty());

@@ -152,6 +152,17 @@ std::string TestKey::pkcs1_pem() const {
   });
 }
 
+std::string TestKey::pem_beside(const TestKey& other) const {
+  const EC_KEY* const mine = EVP_PKEY_get0_EC_KEY(get());
+  const EC_KEY* const theirs = EVP_PKEY_get0_EC_KEY(other.get());
+  const bssl::UniquePtr<EC_KEY> both(EC_KEY_new());
+  const bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
+  require(EC_KEY_set_group(both.get(), EC_KEY_get0_group(mine)) && EC_KEY_set_private_key(both.get(), EC_KEY_get0_private_key(mine)) &&
+              EC_KEY_set_public_key(both.get(), EC_KEY_get0_public_key(theirs)) && EVP_PKEY_set1_EC_KEY(key.get(), both.get()),
+          "no key of two halves");
+  return to_pem([&key](BIO* bio) { return PEM_write_bio_PKCS8PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
+}
+
 std::string TestKey::encrypted_pem() const {
   static char password[] = "secret";
   return to_pem([this](BIO* bio) {

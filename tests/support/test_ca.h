@@ -26,6 +26,8 @@ class TestKey {
   std::string pem() const;        ///< PKCS#8
   std::string sec1_pem() const;   ///< `EC PRIVATE KEY`; EC only
   std::string pkcs1_pem() const;  ///< `RSA PRIVATE KEY`; RSA only
+  /// PKCS#8, as no program writes it: this private key beside the public key of the other one. EC only.
+  std::string pem_beside(const TestKey& other) const;
   std::string encrypted_pem() const;  ///< `ENCRYPTED PRIVATE KEY`, PKCS#8
 
  private:

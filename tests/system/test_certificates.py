@@ -1,6 +1,7 @@
 """What an operator sees of the certificate map, and how a bad one is kept from going live: `postern certs`, dry runs,
 versions, rollback, and the limit on losses."""
 
+import base64
 import dataclasses
 import json
 import os
@@ -69,6 +70,37 @@ def test_certs_lists_states_with_their_reasons(posternd, authority, folder):
     assert nobody.returncode == 1 and f"served at 127.0.0.1:{server.ports['smtp']}" in nobody.stdout
     refused = tool(server, "certs", "--state", "nonsense")
     assert refused.returncode == 2 and "not-yet-valid" in refused.stderr
+
+
+def pem_body(pem):
+    return base64.b64decode(b"".join(line for line in pem.splitlines() if not line.startswith(b"-----")))
+
+
+def test_a_key_whose_halves_do_not_fit_each_other_is_found_after_the_start(posternd, authority, folder):
+    """A start believes what a key file says itself of its public key, so that it need not decode 10^5 of them."""
+    live = folder / "live"
+    put(live, NAME, authority.issue(NAME))
+    bad, other = authority.issue("two.example.test"), authority.issue("three.example.test")
+    point_octets = 65  # the public key of P-256 stands at the end of a PKCS#8 key
+    mixed = pem_body(other.key)[:-point_octets] + pem_body(bad.key)[-point_octets:]
+    text = b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(mixed) + b"-----END PRIVATE KEY-----\n"
+    put(live, "two.example.test", dataclasses.replace(bad, key=text))
+    server = posternd(certificates={"directories": [live]})
+    said = f"{live}/two.example.test/privkey.pem:1: the private key cannot be used"
+    server.wait_for_message(said)
+
+    def is_failed():
+        return [row["state"] for row in rows(server, "--match", "two.example.test")] == ["failed"]
+
+    eventually(is_failed, "a failed row")
+    assert served(server, "two.example.test") != bad.fingerprint
+    assert said in server.check().stderr  # which has it decoded at once
+    eventually((server.settings["state_dir"] / "certs" / "cache").exists, "a cache for the next start")
+    server.stop()
+    server.start()
+    eventually(is_failed, "a failed row")
+    put(live, "two.example.test", bad)
+    eventually(lambda: served(server, "two.example.test") == bad.fingerprint, "the key that fits")
 
 
 def test_the_chain_that_senders_trust_is_served_and_a_missing_intermediate_reported(posternd, authority, folder):
