@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <mutex>
+#include <shared_mutex>
 #include <system_error>
 #include <utility>
 
@@ -172,7 +174,8 @@ void GuardedFiles::learn_map(const std::string& normal, std::string_view text) {
   for (const auto& list : certs::parse_map_file(text, normal).file_lists) {
     for (const std::string& file : list) add(named, file);
   }
-  named_[normal] = std::move(named);
+  const std::lock_guard lock(named_mutex_);
+  std::swap(named_[normal], named);
 }
 
 bool GuardedFiles::is_named(const std::string& normal) const {
@@ -180,10 +183,18 @@ bool GuardedFiles::is_named(const std::string& normal) const {
   const fs::path path(normal);
   // An OCSP response is found by the name of its chain; it is public.
   const bool staple = certs::is_staple_name(path.filename().string());
+  const std::shared_lock lock(named_mutex_);
   return std::any_of(named_.begin(), named_.end(), [&](const auto& each) {
     const Named& named = each.second;
     return named.files.contains(normal) || (staple && named.folders.contains(path.parent_path().string()));
   });
+}
+
+/// Whether it lies beside a single file that is needed.
+bool GuardedFiles::is_near_named(std::string_view normal) const {
+  const std::shared_lock lock(named_mutex_);
+  return std::any_of(named_.begin(), named_.end(),
+                     [&](const auto& each) { return is_within(normal, each.second.folders); });
 }
 
 /// `normal` was asked for, and lies at `real`.
@@ -199,6 +210,7 @@ bool GuardedFiles::may_really_be(const std::string& real, const std::string& nor
 
 std::vector<std::string> GuardedFiles::folders() const {
   std::vector<std::string> folders(folders_.begin(), folders_.end());
+  const std::shared_lock lock(named_mutex_);
   for (const auto& [map, named] : named_) folders.insert(folders.end(), named.folders.begin(), named.folders.end());
   return folders;
 }
@@ -249,13 +261,17 @@ Result<certs::FileState> GuardedFiles::state(const std::string& path) {
   return opened ? certs::state_of_open(opened->get(), path) : tl::unexpected(opened.error());
 }
 
-Result<certs::FileContents> GuardedFiles::read(const std::string& path, std::size_t octets_max) {
+Result<certs::FileContents> GuardedFiles::read_file(const std::string& path, std::size_t octets_max) {
   const auto opened = open(path, certs::read_flags);
-  if (!opened) return tl::unexpected(opened.error());
-  auto contents = certs::read_open(opened->get(), path, octets_max);
-  if (!contents || maps_.empty()) return contents;
-  const std::string normal = normal_form(path);
-  if (maps_.contains(normal)) learn_map(normal, contents->bytes);
+  return opened ? certs::read_open(opened->get(), path, octets_max) : tl::unexpected(opened.error());
+}
+
+Result<certs::FileContents> GuardedFiles::read(const std::string& path, std::size_t octets_max) {
+  const std::string normal = maps_.empty() ? std::string() : normal_form(path);
+  if (!maps_.contains(normal)) return read_file(path, octets_max);
+  const std::lock_guard lock(reading_map_);
+  auto contents = read_file(path, octets_max);
+  if (contents) learn_map(normal, contents->bytes);
   return contents;
 }
 
@@ -267,10 +283,7 @@ Result<certs::Listing> GuardedFiles::list(const std::string& path) {
 /// Links on the way to a file are asked for, too, to know which folders to watch.
 std::optional<std::string> GuardedFiles::link_target(const std::string& path) {
   const std::string normal = normal_form(path);
-  const bool near_something = is_named(normal) || std::any_of(named_.begin(), named_.end(), [&](const auto& each) {
-                                return is_within(normal, each.second.folders);
-                              });
-  return near_something ? files_->link_target(path) : std::nullopt;
+  return is_named(normal) || is_near_named(normal) ? files_->link_target(path) : std::nullopt;
 }
 
 }  // namespace postern::app

@@ -4,7 +4,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -37,6 +39,7 @@ using Paths = std::unordered_set<std::string, PathHash, std::equal_to<>>;
 /// may be, wherever links have led. Of what lies elsewhere nothing is told, and it does not notice: what links may have
 /// led to is opened with O_PATH, until it is known where that is. What may be there is opened without blocking; among it,
 /// a FIFO that somebody has put there lets go of who waits to write into it, and is told of as no regular file.
+/// Callable from any thread.
 class GuardedFiles final : public certs::FileSource {
  public:
   explicit GuardedFiles(const NeededFiles& needed);
@@ -59,14 +62,18 @@ class GuardedFiles final : public certs::FileSource {
   Descriptor open_simple(const std::string& path, const std::string& normal, int flags);
   Result<Descriptor> open_anywhere(const std::string& path, const std::string& normal, int flags);
   bool is_named(const std::string& normal) const;
+  bool is_near_named(std::string_view normal) const;
   bool may_really_be(const std::string& real, const std::string& normal) const;
+  Result<certs::FileContents> read_file(const std::string& path, std::size_t octets_max);
   void learn_map(const std::string& normal, std::string_view text);
   static void add(Named& named, const std::string& file);
 
   Paths folders_;       // as configured
   Paths real_folders_;  // as they really are
-  std::map<std::string, Named> named_;  // single files: by the map that names them, "" for the configuration
   Paths maps_;
+  std::mutex reading_map_;  // held before named_mutex_: what is read last is what is known
+  mutable std::shared_mutex named_mutex_;
+  std::map<std::string, Named> named_;  // single files: by the map that names them, "" for the configuration
   std::unique_ptr<certs::FileSource> files_ = certs::make_local_file_source();
 };
 

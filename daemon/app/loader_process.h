@@ -2,7 +2,8 @@
 // and still read keys that only root can read. It knows by itself what it may show: it reads the configuration from the
 // path that it was started with, and a posternd in a stranger's hands can ask for nothing beyond.
 //
-// One request at a time over a stream socket; see loader_messages.h.
+// Over a few stream sockets, as many as there are cores for it: each carries one request at a time and has a thread there.
+// See loader_messages.h.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,7 @@
 
 namespace postern::app {
 
-/// Its files, for this process; callable from any thread.
+/// Its files, for this process; callable from any thread. Those that ask at the same time are answered at the same time.
 class LoaderFiles : public certs::FileSource {
  public:
   /// What it may read is read from the configuration anew. Returns a sentence for each place that it cannot read

@@ -1,10 +1,14 @@
 #include "daemon/app/guarded_files.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "certs/anchors.h"
 #include "daemon/app/loader_process.h"
@@ -245,6 +249,73 @@ TEST_CASE("the same through a loader process") {
   write(tree.root / "live/mx/large.pem", large);
   CHECK(files.read(tree.at("live/mx/large.pem"), 1'000'000)->bytes == large);
   CHECK(text_of(files, std::string(100'000, 'x')).find("has ended") != std::string::npos);  // over its limit
+}
+
+TEST_CASE("many threads ask a loader process, and each gets its own answers") {
+  Tree tree;
+  // As `tree.config`, without the file of its own.
+  write(tree.root / "postern.toml", fmt::format(R"(
+hostname = "mx.example"
+state_dir = "{0}/state"
+[[listen]]
+address = "127.0.0.1:2525"
+tls = "none"
+[certificates]
+directories = ["{0}/live"]
+maps = ["{0}/map"]
+[[backend]]
+name = "store"
+deliver = "lmtp"
+to = "127.0.0.1:9"
+recipients = "trust"
+[[domain]]
+name = "example.com"
+backend = "store"
+)", tree.root.string()));
+  write(tree.root / "map", "mx.example own/other.pem\n");
+  tree.config.run.certificates.maps = {tree.at("map")};
+  for (int i = 0; i < 50; ++i) write(tree.root / "live/many" / std::to_string(i), "contents of " + std::to_string(i));
+  auto loader = start_loader_process(tree.at("postern.toml"), tree.config, std::nullopt);
+  REQUIRE(loader);
+  certs::FileSource& files = **loader;
+  std::atomic<int> wrong{0};
+  const auto expect = [&wrong](bool right) { wrong += right ? 0 : 1; };  // Catch's own checks are for one thread
+  const auto ask = [&] {
+    for (int round = 0; round < 10; ++round) {
+      std::vector<certs::Wish> wishes;
+      for (int i = 0; i < 50; ++i) wishes.push_back({certs::Wish::What::Read, tree.at("live/many/") + std::to_string(i), 1000});
+      const auto ahead = files.ahead([&] { return wishes; });
+      for (int i = 0; i < 50; ++i) {
+        const auto path = tree.at("live/many/") + std::to_string(i);
+        expect(text_of(*ahead, path) == "contents of " + std::to_string(i));
+        expect(text_of(files, path) == "contents of " + std::to_string(i));
+      }
+      expect(text_of(files, tree.at("map")).starts_with("mx.example"));
+      expect(text_of(files, tree.at("own/other.pem")) == "other");
+      expect(text_of(files, tree.at("secret")).ends_with("lies under none of the configured sources"));
+      if (round % 5 == 0) (void)(*loader)->configuration_changed();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) threads.emplace_back(ask);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(text_of(files, tree.at("own/leaf.pem")).ends_with("lies under none of the configured sources"));  // that is new
+
+  // What one thread has let it learn from a map holds for all.
+  write(tree.root / "third/third.pem", "third");
+  write(tree.root / "map", "mx.example third/third.pem\n");
+  REQUIRE(files.read(tree.at("map"), 1000));
+  for (int i = 0; i < 8; ++i) {
+    threads.at(static_cast<std::size_t>(i)) = std::thread([&] {
+      for (int round = 0; round < 20; ++round) {
+        expect(text_of(files, tree.at("third/third.pem")) == "third");
+        expect(text_of(files, tree.at("own/other.pem")).ends_with("lies under none of the configured sources"));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("a loader process that is asked in advance says what it says when it is asked one by one") {
