@@ -75,7 +75,9 @@ bool is_normal(std::string_view path) {
   return true;
 }
 
+/// Empty for what no file can be called: of a path with a NUL, the kernel would see the beginning alone.
 std::string normal_form(const std::string& path) {
+  if (path.find('\0') != std::string::npos) return {};
   return is_normal(path) ? path : without_slash(fs::path(path).lexically_normal().string());
 }
 
@@ -179,6 +181,7 @@ void GuardedFiles::learn_map(const std::string& normal, std::string_view text) {
 }
 
 bool GuardedFiles::is_named(const std::string& normal) const {
+  if (normal.empty()) return false;
   if (is_within(normal, folders_)) return true;
   const fs::path path(normal);
   // An OCSP response is found by the name of its chain; it is public.

@@ -92,6 +92,10 @@ TEST_CASE("nothing else is") {
   CHECK(refused("/etc/shadow"));
   CHECK(refused("secret"));
   CHECK(refused(""));
+  // Of which the kernel sees the beginning alone.
+  CHECK(refused(tree.at("secret") + '\0' + "/../live/mx/key.pem"));
+  fs::create_symlink("secret", tree.root / "link");
+  CHECK_FALSE(files.link_target(tree.at("link") + '\0' + "/../live/mx/key.pem"));
   fs::create_symlink(tree.root / "secret", tree.root / "live/mx/chain.pem");
   CHECK(refused(tree.at("live/mx/chain.pem")));
   fs::create_directory_symlink(tree.root, tree.root / "live/up");
