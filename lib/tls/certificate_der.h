@@ -12,9 +12,11 @@ namespace postern::tls {
 struct CertificateParts {
   std::string_view serial;      ///< contents of the INTEGER
   std::string_view issuer;      ///< distinguished name, with its header
+  std::string_view validity;    ///< contents: two times
   std::string_view subject;
   std::string_view key_info;    ///< subjectPublicKeyInfo, with its header
   std::string_view public_key;  ///< contents of subjectPublicKey, without the count of unused bits
+  std::string_view extensions;  ///< contents of Extensions; empty when there are none
 };
 
 /// Nothing when it is not an X.509 structure.

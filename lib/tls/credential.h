@@ -9,40 +9,17 @@
 #include <string_view>
 #include <vector>
 
-#include "base/dns_name.h"
-#include "base/instant.h"
 #include "base/result.h"
 #include "tls/client_hello.h"
 #include "tls/compat.h"
+#include "tls/leaf_facts.h"
 #include "tls/private_key.h"
 #include "tls/staple.h"
 
 namespace postern::tls {
 
-using Digest = std::array<std::uint8_t, 32>;  // SHA-256
-
-/// What a leaf certificate says of itself.
-struct LeafFacts {
-  std::vector<DnsName> names;         ///< dNSName SANs without wildcards; the common name where there is no SAN at all
-  std::vector<DnsName> wildcards;     ///< the parents of `*.` SANs: example.com for *.example.com
-  std::string subject;                ///< common name, escaped, for people
-  std::string issuer;
-  WallTime not_before{};
-  WallTime not_after{};
-  KeyKind key_kind = KeyKind::EcdsaP256;
-  unsigned key_bits = 0;
-  bool self_signed = false;
-  Digest fingerprint{};               ///< SHA-256 of the DER
-  bool covers(const DnsName& name) const;  ///< RFC 6125: exact, or one label under a wildcard
-
-  friend bool operator==(const LeafFacts&, const LeafFacts&) = default;
-};
-
 /// Leaf first.
 using Chain = std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>;
-
-/// Who issued a certificate, for people: a common name, else an organization, escaped.
-std::string issuer_for_people(CRYPTO_BUFFER& certificate);
 
 struct Credential;
 
