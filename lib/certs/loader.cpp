@@ -459,12 +459,16 @@ Remembered Loader::remembered() const {
 std::shared_ptr<const Anchors> Loader::anchors() const { return state_->anchors.current(); }
 
 std::vector<std::string> Loader::watched_directories() const {
-  std::set<std::string> folders;
+  std::vector<std::string_view> folders;  // some of them thrice: not copied, for there may be 10^5
   for (const auto& [key, place] : state_->inventory.places()) {
-    if (place->kind == Strength::Directory) folders.insert(place->path);
-    folders.insert(place->folders.begin(), place->folders.end());
+    if (place->kind == Strength::Directory) folders.emplace_back(place->path);
+    folders.insert(folders.end(), place->folders.begin(), place->folders.end());
   }
-  for (const auto& [id, item] : state_->inventory.items()) folders.insert(item.folders.begin(), item.folders.end());
+  for (const auto& [id, item] : state_->inventory.items()) {
+    folders.insert(folders.end(), item.folders.begin(), item.folders.end());
+  }
+  std::sort(folders.begin(), folders.end());
+  folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
   return {folders.begin(), folders.end()};
 }
 
