@@ -9,18 +9,24 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <string>
 #include <system_error>
+#include <vector>
 
 namespace postern::session {
 
 Result<std::string> read_state_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary | std::ios::ate);
   if (!in) return fail("{}: it cannot be read: {}", path, std::generic_category().message(errno));
-  std::string octets(static_cast<std::size_t>(std::max<std::streamoff>(in.tellg(), 0)), '\0');
+  // In pieces: a string made for all of it would fill 100 MB with zeros first.
+  std::vector<char> piece(256 * 1024);
+  std::string octets;
+  octets.reserve(static_cast<std::size_t>(std::max<std::streamoff>(in.tellg(), 0)));
   in.seekg(0);
-  in.read(octets.data(), static_cast<std::streamsize>(octets.size()));
+  while (in.read(piece.data(), static_cast<std::streamsize>(piece.size())) || in.gcount() > 0) {
+    octets.append(piece.data(), static_cast<std::size_t>(in.gcount()));
+  }
   if (in.bad()) return fail("{}: it cannot be read: {}", path, std::generic_category().message(errno));
-  octets.resize(static_cast<std::size_t>(in.gcount()));
   return octets;
 }
 

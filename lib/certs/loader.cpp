@@ -459,16 +459,19 @@ Remembered Loader::remembered() const {
 std::shared_ptr<const Anchors> Loader::anchors() const { return state_->anchors.current(); }
 
 std::vector<std::string> Loader::watched_directories() const {
-  std::vector<std::string_view> folders;  // some of them thrice: not copied, for there may be 10^5
+  std::unordered_set<std::string_view> known;  // most are found thrice, and there may be 10^5
+  std::vector<std::string_view> folders;
+  const auto add = [&](std::string_view folder) {
+    if (known.insert(folder).second) folders.push_back(folder);
+  };
   for (const auto& [key, place] : state_->inventory.places()) {
-    if (place->kind == Strength::Directory) folders.emplace_back(place->path);
-    folders.insert(folders.end(), place->folders.begin(), place->folders.end());
+    if (place->kind == Strength::Directory) add(place->path);
+    for (const auto& folder : place->folders) add(folder);
   }
   for (const auto& [id, item] : state_->inventory.items()) {
-    folders.insert(folders.end(), item.folders.begin(), item.folders.end());
+    for (const auto& folder : item.folders) add(folder);
   }
   std::sort(folders.begin(), folders.end());
-  folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
   return {folders.begin(), folders.end()};
 }
 
