@@ -45,7 +45,7 @@ void CertificateMap::keep_for_next_start() {
 
 MapNews CertificateMap::look(const certs::SourceSettings& settings, const CertificateLook& where, WallTime now) {
   auto loaded = where.everywhere ? loader_->load(settings, now, executor_)
-                                 : loader_->load_changed(where.folders, now, executor_);
+                                 : loader_->load_touched(where.folders, now, executor_);
   return take(std::move(loaded), settings, now);
 }
 

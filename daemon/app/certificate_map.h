@@ -21,7 +21,7 @@ namespace postern::app {
 /// Where certificates may have changed.
 struct CertificateLook {
   bool everywhere = false;
-  std::vector<std::string> folders;  ///< else, of those that the loader watches
+  std::vector<certs::FolderChange> folders;  ///< else, of those that the loader watches
 };
 
 /// What a load found.

@@ -104,9 +104,10 @@ void Reloader::answer(const control::RollbackRequest& request, std::function<voi
   ask([this, version = request.version] { return roll_back(version); }, std::move(done));
 }
 
-void Reloader::look_at(const std::set<std::string>& folders) {
-  changed_in_.insert(folders.begin(), folders.end());
-  start_look();
+void Reloader::look_at(const std::string& folder, const std::optional<std::set<std::string>>& names) {
+  auto& known = changed_in_.try_emplace(folder, std::set<std::string>()).first->second;
+  if (!names) known.reset();
+  if (known) known->insert(names->begin(), names->end());
 }
 
 void Reloader::sweep() {
@@ -120,8 +121,9 @@ void Reloader::start_look() {
   looking_ = true;
   CertificateLook where;
   where.everywhere = std::exchange(sweep_wanted_, false);
-  if (!where.everywhere) where.folders.assign(changed_in_.begin(), changed_in_.end());
-  changed_in_.clear();
+  for (auto& [folder, names] : std::exchange(changed_in_, {})) {
+    if (!where.everywhere) where.folders.push_back({folder, std::move(names)});
+  }
   const bool sweeping = where.everywhere;
   const Instant began = uv::monotonic_now();
   auto looked = std::make_shared<Looked>();
@@ -168,12 +170,16 @@ void Reloader::watch() {
   watching_ = true;
   watch_ = std::make_unique<uv::DirectoryWatch>(control_loop_, burst_quiet, [this](const uv::DirectoryChanges& changes) {
     if (changes.lost) sweep_wanted_ = true;
-    look_at(changes.directories);
+    for (const auto& [folder, names] : changes.directories) look_at(folder, names);
+    start_look();
   });
   watch_->set(watched_directories());
   say_once_that_watches_are_short();
   sweep_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { sweep(); });
-  again_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] { look_at(std::exchange(again_in_, {})); });
+  again_timer_ = std::make_unique<uv::Timer>(control_loop_, [this] {
+    for (const auto& folder : std::exchange(again_in_, {})) look_at(folder, std::nullopt);
+    start_look();
+  });
   gate_ = std::make_shared<TlsaGate>(control_loop_, config_.start.dns_servers, shared_.settings, journal_);
   submit([this, gate = gate_] { map_->set_gate([gate](const auto& renewed, const auto& served) { return gate->ask(renewed, served); }); },
          [] {});

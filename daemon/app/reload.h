@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -102,7 +103,7 @@ class Reloader {
     std::vector<std::string> look_again_at;
   };
 
-  void look_at(const std::set<std::string>& folders);
+  void look_at(const std::string& folder, const std::optional<std::set<std::string>>& names);
   void sweep();
   void start_look();
   void look_ended(const Looked& looked);
@@ -166,7 +167,7 @@ class Reloader {
   // On the control loop:
   bool watching_ = false;
   bool looking_ = false;               // a look at the certificates is queued or running
-  std::set<std::string> changed_in_;   // folders to be looked at next
+  std::map<std::string, std::optional<std::set<std::string>>> changed_in_;  // folders to be looked at next: see FolderChange
   bool sweep_wanted_ = false;
   std::set<std::string> again_in_;     // folders in which something is gone: see LoadOutcome::look_again
   bool short_of_watches_ = false;      // and that has been said

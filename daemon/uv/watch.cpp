@@ -24,6 +24,7 @@ namespace {
 constexpr std::uint32_t watched_events = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE |
                                          IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
 constexpr int burst_max_in_quiets = 10;
+constexpr std::size_t names_max = 1000;  // of one directory in one burst
 
 }  // namespace
 
@@ -132,7 +133,9 @@ struct DirectoryWatch::State {
   }
 
   void note(const std::string& directory, const inotify_event& event) {
-    changes.directories.insert(directory);
+    auto& names = changes.directories.try_emplace(directory, std::set<std::string>()).first->second;
+    if (event.len == 0 || (names && names->size() == names_max)) names.reset();
+    if (names) names->insert(event.name);
     if ((event.mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0) renewable.insert(directory);
     if (event.len == 0) return;
     const std::string inside = directory + (directory.ends_with('/') ? "" : "/") + event.name;

@@ -1,8 +1,10 @@
-// Changes in directories, by inotify. What happened is not said, only where: whoever asked looks again.
+// Changes in directories, by inotify. What happened is not said, only where, and to what: whoever asked looks again.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,7 +15,9 @@ namespace postern::uv {
 
 /// Where something has happened since the last on_change.
 struct DirectoryChanges {
-  std::set<std::string> directories;  ///< as they were given to set()
+  /// As they were given to set(); with the names of all that was touched in each. Without names where it was the
+  /// directory itself, or more than can be told.
+  std::map<std::string, std::optional<std::set<std::string>>> directories;
   bool lost = false;                  ///< the kernel's queue was too short: more may have happened, anywhere
 };
 

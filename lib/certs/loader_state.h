@@ -31,6 +31,8 @@ struct Loader::State {
   LoadOutcome load(const SourceSettings& settings, WallTime at, const Executor& executor, tls::KeyCheck keys);
 
   LoadOutcome load_changed(const std::vector<std::string>& folders, WallTime at, const Executor& executor);
+  LoadOutcome load_touched(const std::vector<FolderChange>& changes, WallTime at, const Executor& executor);
+  std::optional<std::set<ItemId>> items_of(const std::string& folder, const std::set<std::string>& names) const;
   std::optional<LoadOutcome> prove_keys(std::size_t items_max, WallTime at, const Executor& executor);
 
   enum class Declared { AsBefore, Changed };
@@ -93,6 +95,7 @@ struct Loader::State {
   WallTime now{};
   tls::KeyCheck key_check = tls::KeyCheck::Whole;
   LoadOutcome outcome;
+  std::set<ItemId> touched;  // items of which files were touched, in folders that need not be listed
   std::set<ItemId> to_claim;
   bool ids_changed = false;
 };

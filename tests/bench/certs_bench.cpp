@@ -201,10 +201,15 @@ void tell(const char* what, const Cost& cost) {
              cost.process * 1e3, cost.thread * 1e3);
 }
 
-/// Certificates in files as certbot has them, each with a folder of its own.
+enum class Layout : std::uint8_t {
+  Certbot,  ///< each with a folder of its own
+  HaProxy   ///< all in one folder, each one file
+};
+
+/// Certificates in files.
 class Tree {
  public:
-  explicit Tree(std::size_t count) {
+  Tree(std::size_t count, Layout layout) : layout_(layout) {
     std::string pattern = (fs::temp_directory_path() / "postern-bench-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
     fs::create_directory(folder_ / "live");
@@ -217,38 +222,77 @@ class Tree {
 
   void put(std::size_t i) const {
     const auto issued = ca_.issue({.names = {name_of(i)}, .key = key_});
+    if (layout_ == Layout::HaProxy) {
+      const auto next = place(i).string() + ".new";
+      std::ofstream(next) << issued.combined_pem();
+      fs::rename(next, place(i));
+      return;
+    }
     fs::create_directories(place(i));
     std::ofstream(place(i) / "fullchain.pem") << issued.chain_pem();
     std::ofstream(place(i) / "privkey.pem") << issued.key_pem;
   }
-  fs::path place(std::size_t i) const { return folder_ / "live" / name_of(i); }
+  /// A folder, or a file.
+  fs::path place(std::size_t i) const {
+    return folder_ / "live" / (name_of(i) + (layout_ == Layout::HaProxy ? ".pem" : ""));
+  }
   std::string path() const { return (folder_ / "live").string(); }
   std::string roots() const { return (folder_ / "roots.pem").string(); }
 
  private:
+  Layout layout_;
   test::TestCa ca_ = test::TestCa().intermediate("Sub");
   test::TestKey key_;
   fs::path folder_;
 };
 
-void measure_files(std::size_t certificate_count) {
-  const Tree tree(certificate_count);
+SourceSettings settings_for(const Tree& tree) {
   SourceSettings settings;
   settings.directories = {tree.path()};
   settings.roots = tree.roots();
-  // Later than the files, so that their times tell changes: as after a restart.
-  const auto now = WallTime(std::chrono::duration_cast<std::chrono::seconds>(
+  return settings;
+}
+
+/// Later than the files, so that their times tell changes: as after a restart.
+WallTime soon() {
+  return WallTime(std::chrono::duration_cast<std::chrono::seconds>(
       std::chrono::system_clock::now().time_since_epoch() + std::chrono::minutes(1)));
+}
+
+void measure_large_folder(std::size_t certificate_count) {
+  const Tree tree(certificate_count, Layout::HaProxy);
+  const auto settings = settings_for(tree);
+  const auto now = soon();
+  fmt::print("{} certificates in one folder, two threads\n", certificate_count);
+  LoadOutcome outcome;
+  Loader loader(make_local_file_source());
+  tell("cold start", cost_of([&] { outcome = loader.load(settings, now, run_on_two_threads, tls::KeyCheck::Claim); }));
+  require(outcome.snapshot->name_count() == certificate_count, "certificates are missing");
+  tree.put(1);
+  const auto file = tree.place(1).filename().string();
+  const std::vector<FolderChange> touched{{tree.path(), {{file, file + ".new"}}}};
+  tell("one changed, of which an event told",
+       cost_of([&] { outcome = loader.load_touched(touched, now, run_on_two_threads); }));
+  require(outcome.changes.renewed.size() == 1, "the renewal was not seen");
+}
+
+void measure_files(std::size_t certificate_count) {
+  const Tree tree(certificate_count, Layout::Certbot);
+  const auto settings = settings_for(tree);
+  const auto now = soon();
   fmt::print("{} certificates in files, two threads\n", certificate_count);
   LoadOutcome outcome;
   std::string cache;
   Loader loader(make_local_file_source());
   const auto load = [&] { outcome = loader.load(settings, now, run_on_two_threads); };
   const auto before = resident_octets();
-  tell("cold start", cost_of(load));
+  tell("cold start", cost_of([&] { outcome = loader.load(settings, now, run_on_two_threads, tls::KeyCheck::Claim); }));
   require(outcome.snapshot->name_count() == certificate_count, "certificates are missing");
   fmt::print("  {:<36}{:>10.0f}\n", "octets a certificate",
-             static_cast<double>(resident_octets() - before) / static_cast<double>(certificate_count));
+             (static_cast<double>(resident_octets()) - static_cast<double>(before)) / static_cast<double>(certificate_count));
+  tell("checking the keys, once it is ready", cost_of([&] {
+    require(!loader.prove_keys(certificate_count, now, run_on_two_threads), "a key does not fit");
+  }));
   tell("a look at everything, all as before", cost_of(load));
   require(outcome.files_read == 0, "unchanged files were read");
   tell("writing the cache (without the disk)",
@@ -285,5 +329,8 @@ int main(int argc, char** argv) {
   std::vector<std::size_t> counts;
   for (int i = 2; i < argc; ++i) counts.push_back(std::max<std::size_t>(argument(argc, argv, i, 1000), 2));
   if (counts.empty()) counts = {1000, 10'000, 100'000};
-  for (const auto count : counts) measure_files(count);
+  for (const auto count : counts) {
+    measure_files(count);
+    measure_large_folder(count);
+  }
 }

@@ -27,6 +27,12 @@ struct Watched {
     last = std::move(told);
   });
 
+  std::set<std::string> directories() const {
+    std::set<std::string> all;
+    for (const auto& [directory, names] : last.directories) all.insert(directory);
+    return all;
+  }
+
   /// That `action` is followed by exactly one on_change.
   void check_one_change(const std::string& what, const std::function<void()>& action) {
     INFO(what);
@@ -138,10 +144,34 @@ TEST_CASE("where something happened is told, by the names that were given") {
   const std::vector<std::string> all{one.string(), two.string(), link.string()};
   w.watch->set(all);
   w.check_one_change("in one", [&] { write(one / "x"); });
-  CHECK(w.last.directories == std::set<std::string>{one.string(), link.string()});
+  CHECK(w.directories() == std::set<std::string>{one.string(), link.string()});
   w.watch->set({two.string(), link.string()});
   w.check_one_change("one by its link only", [&] { write(one / "x"); });
-  CHECK(w.last.directories == std::set<std::string>{link.string()});
+  CHECK(w.directories() == std::set<std::string>{link.string()});
+}
+
+TEST_CASE("what was touched in a directory is told, while that can be told") {
+  Watched w;
+  const std::string here = w.folder / "here";
+  fs::create_directory(here);
+  w.watch->set({here});
+  using Names = std::set<std::string>;
+  w.check_one_change("renamed over", [&] {
+    write(here + "/a.new");
+    fs::rename(here + "/a.new", here + "/a");
+  });
+  CHECK(w.last.directories.at(here) == Names{"a", "a.new"});
+  w.check_one_change("removed", [&] { fs::remove(here + "/a"); });
+  CHECK(w.last.directories.at(here) == Names{"a"});
+  w.check_one_change("the directory itself", [&] {
+    write(here + "/a");
+    fs::permissions(here, fs::perms::owner_all);
+  });
+  CHECK(w.last.directories.at(here) == std::nullopt);
+  w.check_one_change("too many", [&] {
+    for (int n = 0; n < 1001; ++n) fs::create_symlink("nothing", here + "/" + std::to_string(n));
+  });
+  CHECK(w.last.directories.at(here) == std::nullopt);
 }
 
 TEST_CASE("a link that is swapped in a watched directory is followed at once") {
@@ -156,7 +186,7 @@ TEST_CASE("a link that is swapped in a watched directory is followed at once") {
     fs::rename(w.folder / "next", w.folder / "data");
   });
   w.check_one_change("behind the link", [&] { write(w.folder / "two" / "x"); });
-  CHECK(w.last.directories == std::set<std::string>{(w.folder / "data").string()});
+  CHECK(w.directories() == std::set<std::string>{(w.folder / "data").string()});
 }
 
 TEST_CASE("what was missing is taken up by retry, what was replaced unseen by renew") {

@@ -83,3 +83,32 @@ def test_many_names_are_served_and_found_again_by_the_next_start(posternd, folde
     server.wait_for_message(str(cache), "is damaged", "all certificates and keys are read and checked anew")
     server.wait_for_message("1011 read and checked, 0 known from the last run")
     all_is_served()
+
+
+def test_files_in_one_large_folder_are_renewed_added_and_removed(posternd, build, folder, authority, default_leaf):
+    """As HAProxy has them: where one file has taken the place of another, the others are not looked at."""
+    made = run([build / "tests" / "issue-many", folder / "many", 100, 1])
+    assert made.returncode == 0, made.stderr
+    flat = folder / "flat"
+    flat.mkdir()
+    for place in (folder / "many" / "live").iterdir():
+        (flat / f"{place.name}.pem").write_bytes((place / "privkey.pem").read_bytes() + (place / "fullchain.pem").read_bytes())
+    roots = folder / "roots.pem"
+    roots.write_bytes((folder / "many" / "root.pem").read_bytes() + authority.root.read_bytes())
+    server = posternd(certificates={"directories": [flat], "roots": roots})
+
+    def put(leaf, name):
+        leaf.write_combined(flat / f"{name}.pem.new").rename(flat / f"{name}.pem")
+
+    def is_served(leaf, name):
+        eventually(lambda: clients.openssl(*server.address(), name).fingerprint == leaf.fingerprint, f"{name} served")
+
+    renewed = authority.issue("n0.c5.example.test")
+    put(renewed, "c5.example.test")
+    is_served(renewed, "n0.c5.example.test")
+    added = authority.issue("added.example.test")
+    put(added, "added.example.test")
+    is_served(added, "added.example.test")
+    (flat / "added.example.test.pem").unlink()
+    is_served(default_leaf, "added.example.test")
+    assert not server.status()["faults"]
