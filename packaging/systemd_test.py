@@ -302,7 +302,7 @@ def keys_that_only_root_can_read(machine, unit):
 def start(machine, unit):
     unit("start")
     assert (unit["ActiveState"], unit["SubState"]) == ("active", "running")
-    assert "1 certificates" in unit["StatusText"]
+    assert unit["StatusText"].endswith(", 1 certificate")
     deliver(machine, "started")
     deliver(machine, "started-v6", "::1")
 
