@@ -13,10 +13,6 @@
 
 namespace postern::certs {
 
-namespace {
-constexpr std::size_t worth_a_walk = 64;  // items of a folder: fewer are listed and looked at as fast
-}  // namespace
-
 void run_inline(Tasks& tasks) {
   for (auto& task : tasks) task();
 }
@@ -46,84 +42,6 @@ LoadOutcome Loader::State::load_changed(const std::vector<std::string>& folders,
   begin(at);
   const std::set<std::string> only(folders.begin(), folders.end());
   return finish(inventory.look_again_at(only, now), Declared::AsBefore, &only, executor);
-}
-
-LoadOutcome Loader::State::load_touched(const std::vector<FolderChange>& changes, WallTime at, const Executor& executor) {
-  begin(at);
-  std::set<std::string> to_list;
-  for (const auto& change : changes) {
-    if (auto items = change.names ? items_of(change.folder, *change.names) : std::nullopt) {
-      touched.merge(*items);
-    } else {
-      to_list.insert(change.folder);
-    }
-  }
-  return finish(inventory.look_again_at(to_list, now), Declared::AsBefore, &to_list, executor);
-}
-
-/// The items that are made of these files, if that is all that the folder's listing would tell: each name is one of them,
-/// and there, or neither (what was renamed, or removed again). Nothing: it has to be listed. One walk through memory.
-std::optional<std::set<ItemId>> Loader::State::items_of(const std::string& folder,
-                                                        const std::set<std::string>& names) const {
-  const auto place = inventory.places().find({Strength::Directory, folder});
-  if (place == inventory.places().end() || place->second->items.size() < worth_a_walk) return std::nullopt;
-  const auto hash = std::hash<std::string>()(folder);
-  std::set<ItemId> items;
-  std::set<std::string_view> known;
-  std::size_t walked = 0;
-  auto item = inventory.items().end();
-  for (auto at = by_folder.lower_bound({hash, 0}); at != by_folder.end() && at->first == hash; ++at, ++walked) {
-    if (item != inventory.items().end()) ++item;
-    if (item == inventory.items().end() || item->first != at->second) item = inventory.items().find(at->second);
-    // Others than the folder's own have to do with it through links, or a map.
-    const bool is_own = item->second.place == place->second.get() && !item->second.may_be_links;
-    if (!is_own || item->second.missing_since) return std::nullopt;
-    for (const auto& file : item->second.files) {
-      const auto name = names.find(file.substr(file.rfind('/') + 1));
-      if (name == names.end()) continue;
-      known.insert(*name);
-      items.insert(item->first);
-    }
-  }
-  if (walked != place->second->items.size()) return std::nullopt;
-  for (const auto& name : names) {
-    const std::string path = folder + (folder.ends_with('/') ? "" : "/") + name;
-    if (files->exists(path) != known.contains(name) || files->link_target(path)) return std::nullopt;
-  }
-  return items;
-}
-
-std::optional<LoadOutcome> Loader::State::prove_keys(std::size_t items_max, WallTime at, const Executor& executor) {
-  std::vector<Job> jobs;
-  for (; jobs.size() < items_max && !to_prove.empty(); to_prove.pop_back()) {
-    const auto item = inventory.items().find(to_prove.back());
-    if (item != inventory.items().end() && item->second.keys_are_believed) jobs.push_back({item->first, &item->second});
-  }
-  enum class Keys : std::uint8_t { Fit, DoNotFit };
-  bool all_fit = true;
-  in_waves<Keys>(
-      jobs.size(), executor,
-      [&](std::size_t first, std::span<Keys> found) {
-        for (std::size_t i = 0; i < found.size(); ++i) {
-          const auto& good = jobs[first + i].item->good;
-          found[i] = std::all_of(good.begin(), good.end(), [](const auto& one) { return one->key.can_be_decoded(); })
-                         ? Keys::Fit
-                         : Keys::DoNotFit;
-        }
-      },
-      [&](std::size_t i, Keys found) {
-        const auto [id, item] = jobs[i];
-        item->keys_are_believed = false;
-        if (found == Keys::Fit) return;
-        all_fit = false;
-        item->good.clear();
-        item->seen.clear();  // reading it says what is wrong
-        unread.insert(id);
-      });
-  if (all_fit) return std::nullopt;
-  begin(at);
-  const std::set<std::string> nowhere;
-  return finish(Inventory::Look(), Declared::AsBefore, &nowhere, executor);
 }
 
 /// With other anchors than before, other chains are trusted, and other ones lack an issuer.

@@ -1,5 +1,5 @@
-// What a Loader knows, for the files that implement it: loader.cpp (loading), item_faults.cpp (what is wrong, in words)
-// and listing.cpp (what there is, for people).
+// What a Loader knows, for the files that implement it: loader.cpp (loading), touched_files.cpp (less of it),
+// key_proof.cpp (what may follow it), item_faults.cpp (what is wrong, in words) and listing.cpp (what there is, for people).
 #pragma once
 
 #include <map>

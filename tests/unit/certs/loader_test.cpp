@@ -2,12 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
 #include <optional>
-#include <set>
-#include <thread>
 
-#include "certs/start_cache.h"
 #include "tests/support/catch.h"
 #include "tests/unit/certs/loader_bench.h"
 
@@ -585,100 +581,6 @@ TEST_CASE("a look at folders where something happened finds what a whole load wo
   }
 }
 
-TEST_CASE("of a folder with many certificates only what was touched is looked at", "[touched]") {
-  Bench bench;
-  const test::TestKey key;
-  const auto put = [&](const std::string& name) {
-    bench.files.put("/flat/" + name + ".pem", ca().issue({.names = {name + ".example"}, .key = key}).combined_pem());
-  };
-  for (int i = 0; i < 100; ++i) put(fmt::format("n{}", i));
-  bench.settings.directories = {"/flat"};
-  REQUIRE(bench.load().snapshot->name_count() == 100);
-  bench.files.reads();
-  bench.files.listings();
-  const auto touch = [&](std::optional<std::set<std::string>> names) {
-    bench.last = bench.loader.load_touched({{"/flat", std::move(names)}}, bench.now);
-  };
-  const Strings flat{"/flat"}, none;
-
-  SECTION("files that take the place of others, by a name that is gone again") {
-    put("n7");
-    put("n8");
-    touch({{"n7.pem", "n7.pem.new"}});
-    CHECK(bench.last.changes.renewed == Strings{"n7.example"});
-    CHECK(bench.files.reads() == Strings{"/flat/n7.pem"});
-    CHECK(bench.files.listings() == none);
-    CHECK(bench.load().changes.renewed == Strings{"n8.example"});
-  }
-  SECTION("one that is broken keeps its last good certificate") {
-    bench.files.put("/flat/n7.pem", "nothing");
-    touch({{"n7.pem"}});
-    CHECK(bench.has_fault("/flat/n7.pem"));
-    CHECK(bench.served("n7.example") == "/flat/n7.pem");
-    CHECK(bench.files.listings() == none);
-    put("n7");
-    touch({{"n7.pem"}});
-    CHECK(bench.last.changes.renewed == Strings{"n7.example"});
-    CHECK(bench.last.standing.empty());
-  }
-  SECTION("what came and went") {
-    touch({{"x.new", "y.new"}});
-    CHECK_FALSE(bench.last.anything_changed);
-    CHECK(bench.files.listings() == none);
-    CHECK(bench.files.reads() == none);
-  }
-  SECTION("a new file") {
-    put("other");
-    put("n7");
-    touch({{"other.pem", "n7.pem"}});
-    CHECK(bench.last.changes.added == Strings{"other.example"});
-    CHECK(bench.last.changes.renewed == Strings{"n7.example"});
-    CHECK(bench.files.listings() == flat);
-  }
-  SECTION("one that is gone, and comes back before it counts") {
-    bench.files.remove("/flat/n7.pem");
-    touch({{"n7.pem"}});
-    CHECK(bench.files.listings() == flat);
-    REQUIRE(bench.last.look_again);
-    put("n7");
-    touch({{"n7.pem"}});
-    CHECK(bench.files.listings() == flat);
-    CHECK(bench.last.changes.renewed == Strings{"n7.example"});
-    bench.now += 2 * second;
-    CHECK_FALSE(bench.loader.load_changed(flat, bench.now).anything_changed);
-  }
-  SECTION("nobody knows what it was") {
-    put("n7");
-    touch(std::nullopt);
-    CHECK(bench.last.changes.renewed == Strings{"n7.example"});
-    CHECK(bench.files.listings() == flat);
-  }
-  SECTION("a map has to do with it, too") {
-    bench.files.put("/etc/map", "m.example /flat/n9.pem\n");
-    bench.settings.maps = {"/etc/map"};
-    bench.load();
-    bench.files.listings();
-    put("n9");
-    touch({{"n9.pem"}});
-    CHECK(bench.last.changes.renewed.size() == 2);
-    CHECK(bench.files.listings() == flat);
-  }
-}
-
-TEST_CASE("a folder with few certificates is listed, whatever was touched", "[touched]") {
-  Bench bench;
-  bench.files.put_pair("/live/a.example", issue({"a.example"}));
-  bench.settings.directories = {"/live"};
-  bench.load();
-  bench.files.listings();
-  bench.files.put_pair("/live/a.example", issue({"a.example"}));
-  bench.last = bench.loader.load_touched({{"/live/a.example", {{"fullchain.pem", "privkey.pem"}}}}, bench.now);
-  CHECK(bench.last.changes.renewed == Strings{"a.example"});
-  CHECK(bench.files.listings() == Strings{"/live/a.example"});
-  bench.last = bench.loader.load_touched({{"/elsewhere", {{"x"}}}}, bench.now);
-  CHECK_FALSE(bench.last.anything_changed);
-}
-
 TEST_CASE("a copy of a loader goes its own way, and knows what was known") {
   Bench bench;
   bench.files.put_pair("/live/a.example", issue({"a.example"}));
@@ -715,77 +617,4 @@ TEST_CASE("lazy and eager loading, one after the other", "[lazy]") {
   CHECK(bench.load(second).changes.renewed.empty());
   CHECK(bench.last.anything_changed);
   CHECK(entry()->ecdsa->key);
-}
-
-TEST_CASE("keys are believed at a start and proven afterwards", "[keys]") {
-  Bench bench;
-  bench.settings.directories = {"/live"};
-  const test::TestKey mine, theirs;
-  for (int i = 0; i < 5; ++i) {
-    const auto name = fmt::format("{}.example", i);
-    bench.files.put_pair("/live/" + name, issue({name}));
-  }
-  auto bad = test::ca().issue({.names = {"bad.example"}, .key = theirs});
-  bad.key_pem = mine.pem_beside(theirs);
-  bench.files.put_pair("/live/bad.example", bad);
-  auto foreign = issue({"foreign.example"});
-  foreign.key_pem = mine.pem();
-  bench.files.put_pair("/live/foreign.example", foreign);
-
-  bench.last = bench.loader.load(bench.settings, bench.now, run_inline, tls::KeyCheck::Claim);
-  CHECK(bench.last.snapshot->name_count() == 6);
-  CHECK(bench.has_fault("/live/foreign.example/privkey.pem: the key does not match the certificate of foreign.example"));
-  CHECK(bench.loader.remembered().items.empty());
-  CHECK(bench.loader.has_keys_to_prove());
-  const auto copy = bench.loader.copy();
-
-  std::optional<LoadOutcome> found;
-  int pieces = 0;
-  while (bench.loader.has_keys_to_prove()) {
-    ++pieces;
-    if (auto outcome = bench.loader.prove_keys(4, bench.now)) {
-      CHECK_FALSE(found);
-      found = std::move(outcome);
-    }
-  }
-  CHECK(pieces == 2);
-  REQUIRE(found);
-  bench.last = std::move(*found);
-  CHECK(bench.last.anything_changed);
-  CHECK(bench.last.changes.removed == Strings{"bad.example"});
-  CHECK(bench.has_fault("/live/bad.example/privkey.pem:1: the private key cannot be used"));
-  CHECK(bench.has_standing("/live/foreign.example/privkey.pem: the key does not match"));
-  CHECK(bench.served("bad.example") == "-");
-  CHECK(bench.served("4.example") == "/live/4.example/fullchain.pem");
-  CHECK(bench.loader.remembered().items.size() == 5);
-  CHECK_FALSE(bench.load().anything_changed);
-  CHECK(bench.last.files_read == 0);
-
-  bench.files.put_pair("/live/bad.example", test::ca().issue({.names = {"bad.example"}, .key = theirs}));
-  CHECK(bench.load().changes.added == Strings{"bad.example"});
-  CHECK_FALSE(bench.loader.has_keys_to_prove());  // a renewal is checked at once
-  CHECK(copy->has_keys_to_prove());
-}
-
-TEST_CASE("keys that went, or were read again, before they were proven", "[keys]") {
-  Bench bench;
-  bench.settings.directories = {"/live"};
-  const test::TestKey mine, theirs;
-  for (const auto* name : {"gone.example", "renewed.example"}) {
-    auto bad = test::ca().issue({.names = {name}, .key = theirs});
-    bad.key_pem = mine.pem_beside(theirs);
-    bench.files.put_pair(std::string("/live/") + name, bad);
-  }
-  bench.last = bench.loader.load(bench.settings, bench.now, run_inline, tls::KeyCheck::Claim);
-  CHECK(bench.last.snapshot->name_count() == 2);
-  bench.files.put_pair("/live/renewed.example", issue({"renewed.example"}));
-  bench.files.remove("/live/gone.example/privkey.pem");
-  bench.files.remove("/live/gone.example/fullchain.pem");
-  bench.files.remove("/live/gone.example");
-  bench.load();
-  bench.load(Loader::removal_delay);
-  CHECK(bench.last.snapshot->name_count() == 1);
-  CHECK_FALSE(bench.loader.prove_keys(100, bench.now));
-  CHECK_FALSE(bench.loader.has_keys_to_prove());
-  CHECK(bench.loader.remembered().items.size() == 1);
 }
