@@ -234,10 +234,11 @@ void Loader::State::take(ItemId id, Item& item, Reading reading) {
   item.remarks = std::move(reading.remarks);
   item.lacking = std::move(reading.lacking);
   item.remembered = std::move(reading.remembered);
-  item.keys_are_believed = reading.keys_are_believed;
+  const bool keys_were_believed = std::exchange(item.keys_are_believed, reading.keys_are_believed);
   if (item.keys_are_believed) to_prove.push_back(id);
   item.read_again_at = reading.read_again_at;
-  bool same = reading.credentials.size() == item.good.size();
+  // Equal chains have equal keys, unless that was only believed.
+  bool same = !keys_were_believed && reading.credentials.size() == item.good.size();
   for (std::size_t i = 0; same && i < item.good.size(); ++i) same = same_credential(*reading.credentials[i], *item.good[i]);
   if (!reading.credentials.empty() && !same) {
     if (!item.problems.empty()) {

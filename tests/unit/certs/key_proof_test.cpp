@@ -86,3 +86,20 @@ TEST_CASE("keys that went, or were read again, before they were proven", "[keys]
   CHECK_FALSE(bench.loader.has_keys_to_prove());
   CHECK(bench.loader.remembered().items.size() == 1);
 }
+
+TEST_CASE("a key that is mended before it is proven takes the place of the bad one", "[keys]") {
+  Bench bench;
+  bench.settings.directories = {"/live"};
+  const test::TestKey mine, theirs;
+  auto issued = test::ca().issue({.names = {"mended.example"}, .key = theirs});
+  const auto good_key = issued.key_pem;
+  issued.key_pem = mine.pem_beside(theirs);
+  bench.files.put_pair("/live/mended.example", issued);
+  bench.last = bench.loader.load(bench.settings, bench.now, run_inline, tls::KeyCheck::Claim);
+  bench.files.put("/live/mended.example/privkey.pem", good_key);
+  bench.load();
+  const auto found = bench.last.snapshot->find(*DnsName::parse("mended.example"));
+  REQUIRE(found.entry != nullptr);
+  CHECK(found.entry->ecdsa->key.can_be_decoded());
+  CHECK_FALSE(bench.loader.prove_keys(100, bench.now));
+}
