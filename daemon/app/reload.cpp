@@ -200,12 +200,12 @@ void Reloader::begin_history() {
         } else if (!changes->empty()) {
           report_change("certificates since the last run", *changes, map_->newest()->version());
         }
-        map_->keep_for_next_start();
       },
       [] {});
 }
 
-/// Those that the start believed. Piece by piece, so that nothing else waits long for the loading thread.
+/// Those that the start believed; then what it found out can be kept. Piece by piece, so that nothing else waits long for
+/// the loading thread.
 void Reloader::prove_keys() {
   struct Proven {
     bool published = false, all = false;

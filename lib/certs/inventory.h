@@ -26,6 +26,10 @@ namespace postern::certs {
 
 using ItemId = HolderId;
 
+/// Paths as the inventory makes them of a folder and a name in it, and back.
+std::string joined(const std::string& folder, const std::string& name);
+std::string_view last_part(std::string_view path);
+
 /// Where items are listed.
 struct Place {
   Strength kind = Strength::Directory;  ///< the configuration, a map, or a folder

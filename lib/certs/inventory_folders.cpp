@@ -14,13 +14,13 @@ namespace {
 
 constexpr unsigned folder_depth_max = 3;
 
+}  // namespace
+
 std::string joined(const std::string& folder, const std::string& name) {
   return folder.ends_with('/') ? folder + name : folder + '/' + name;
 }
 
 std::string_view last_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-
-}  // namespace
 
 bool Place::still_has(const Place& below) const {
   const auto name = last_part(below.path);

@@ -44,7 +44,7 @@ std::optional<std::set<ItemId>> Loader::State::items_of(const std::string& folde
     const bool is_own = item->second.place == place->second.get() && !item->second.may_be_links;
     if (!is_own || item->second.missing_since) return std::nullopt;
     for (const auto& file : item->second.files) {
-      const auto name = names.find(file.substr(file.rfind('/') + 1));
+      const auto name = names.find(std::string(last_part(file)));
       if (name == names.end()) continue;
       known.insert(*name);
       items.insert(item->first);
@@ -52,7 +52,7 @@ std::optional<std::set<ItemId>> Loader::State::items_of(const std::string& folde
   }
   if (walked != place->second->items.size()) return std::nullopt;
   for (const auto& name : names) {
-    const std::string path = folder + (folder.ends_with('/') ? "" : "/") + name;
+    const std::string path = joined(folder, name);
     if (files->exists(path) != known.contains(name) || files->link_target(path)) return std::nullopt;
   }
   return items;
