@@ -39,13 +39,25 @@ def _own(path, user):
     os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
+def _each_once(settings):
+    """The text of a main.cf in which the last line for a parameter holds. Of a parameter that stands there twice, each of
+    Postfix's programs warns at its start, postlogd as well, which then may wait for ever for room in its own queue."""
+    lines = {}
+    for line in settings.splitlines():
+        name, equals, _ = line.partition(" =")
+        assert equals and not line[0].isspace(), f"not a line of a parameter: {line!r}"
+        lines[name] = line
+    return "".join(line + "\n" for line in lines.values())
+
+
 def start_postfix(folder, port, settings, services=()):
-    """A whole Postfix below `folder`. `settings` go behind those that every test wants, `services` into master.cf."""
+    """A whole Postfix below `folder`. `settings` hold instead of those that every test wants; `services` go into
+    master.cf."""
     configuration, queue, data = (folder / name for name in ("etc", "queue", "data"))
     for path in (configuration, queue, data):
         path.mkdir(exist_ok=True)
     _own(data, "postfix")
-    (configuration / "main.cf").write_text(f"""compatibility_level = 3.6
+    (configuration / "main.cf").write_text(_each_once(f"""compatibility_level = 3.6
 queue_directory = {queue}
 data_directory = {data}
 maillog_file = {folder}/log
@@ -57,7 +69,7 @@ inet_protocols = ipv4
 alias_maps =
 alias_database =
 smtpd_peername_lookup = no
-{settings}""")
+{settings}"""))
     lines = [f"127.0.0.1:{port} inet n - n - - smtpd"]
     for name, kind, wakeup, limit, command in _SERVICES:
         private = "n" if name in _NOT_PRIVATE else "y"
