@@ -348,9 +348,9 @@ namespace {
 
 void tell(const MapNews& news, control::ReloadReply& reply) {
   reply.map_version = news.loaded.snapshot->version();
-  reply.added = news.changes.added;
-  reply.removed = news.changes.removed;
-  reply.renewed = news.changes.renewed;
+  reply.added = news.changes.added.strings();
+  reply.removed = news.changes.removed.strings();
+  reply.renewed = news.changes.renewed.strings();
   for (const certs::Worse& worse : news.changes.worse) reply.worse.push_back(fmt::format("{}: {}", worse.name, worse.why));
 }
 
@@ -466,9 +466,9 @@ control::Reply Reloader::roll_back(std::uint64_t version) {
   report_change("the certificate map goes back, and is pinned until the next `postern reload`", changes, version);
   control::RollbackReply reply;
   reply.version = version;
-  reply.added = changes.added;
-  reply.removed = changes.removed;
-  reply.renewed = changes.renewed;
+  reply.added = changes.added.strings();
+  reply.removed = changes.removed.strings();
+  reply.renewed = changes.renewed.strings();
   reply.missing = std::move(restored->missing);
   return reply;
 }

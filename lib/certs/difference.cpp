@@ -51,15 +51,15 @@ std::optional<std::string> worse(std::string_view key, const CredentialRef& befo
 
 void note_change(std::string_view key, const Entry& before, const Entry& after, Changes& changes) {
   if (before.empty()) {
-    if (!after.empty()) changes.added.emplace_back(key);
+    if (!after.empty()) changes.added.add(key);
     return;
   }
   if (after.empty()) {
-    changes.removed.emplace_back(key);
+    changes.removed.add(key);
     return;
   }
   if (same_leaf(before.ecdsa, after.ecdsa) && same_leaf(before.rsa, after.rsa)) return;
-  changes.renewed.emplace_back(key);
+  changes.renewed.add(key);
   auto why = worse(key, before.ecdsa, after.ecdsa, "ECDSA");
   if (!why) why = worse(key, before.rsa, after.rsa, "RSA");
   if (why) changes.worse.push_back({std::string(key), std::move(*why)});

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/instant.h"
+#include "certs/name_list.h"
 #include "certs/snapshot.h"
 
 namespace postern::certs {
@@ -19,9 +20,9 @@ struct Worse {
 
 /// In no order. What is worse is renewed, too.
 struct Changes {
-  std::vector<std::string> added;    ///< names
-  std::vector<std::string> removed;
-  std::vector<std::string> renewed;  ///< names whose certificate is another one now
+  NameList added;
+  NameList removed;
+  NameList renewed;  ///< names whose certificate is another one now
   std::vector<Worse> worse;
 
   bool empty() const { return added.empty() && removed.empty() && renewed.empty(); }

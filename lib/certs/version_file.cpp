@@ -68,12 +68,12 @@ VersionFile changed_version(const Snapshot& snapshot, std::uint64_t base, const 
   VersionFile file;
   summarize(file, snapshot);
   file.base = base;
-  const auto take = [&](const std::string& key) {
+  const auto take = [&](std::string_view key) {
     const Entry* entry = snapshot.find_key(key);
     store(file, key, entry != nullptr ? *entry : Entry());
   };
   for (const auto* names : {&changes.added, &changes.removed, &changes.renewed}) {
-    std::for_each(names->begin(), names->end(), take);
+    for (const auto name : *names) take(name);
   }
   return file;
 }
@@ -172,13 +172,13 @@ Changes difference(const VersionFile& before, const Snapshot& after) {
   for (const auto& [key, entry] : before.entries) {
     const Entry* now = after.find_key(key);
     if (now == nullptr) {
-      changes.removed.push_back(key);
+      changes.removed.add(key);
     } else if (fingerprint(now->ecdsa) != entry.ecdsa || fingerprint(now->rsa) != entry.rsa) {
-      changes.renewed.push_back(key);
+      changes.renewed.add(key);
     }
   }
   after.each([&](std::string_view key, const Entry&) {
-    if (!before.entries.contains(std::string(key))) changes.added.emplace_back(key);
+    if (!before.entries.contains(std::string(key))) changes.added.add(key);
   });
   return changes;
 }

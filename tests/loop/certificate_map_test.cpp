@@ -138,7 +138,7 @@ TEST_CASE("one goes back to a version, and ahead again, with the keys of then") 
   const auto of_first = fingerprint(*map.live());
   world.put("a.example");
   const auto news = map.look(world.settings, {.everywhere = true, .folders = {}}, world.now);
-  CHECK(news.changes.renewed == std::vector<std::string>{"a.example"});
+  CHECK(news.changes.renewed.strings() == std::vector<std::string>{"a.example"});
   map.went_live(news.loaded.snapshot);
   CHECK(map.history().list().size() == 2);
 

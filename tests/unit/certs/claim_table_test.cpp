@@ -45,9 +45,9 @@ TEST_CASE("each generation stays as it was, shares what did not change, and enum
   table.set(5000, holder_of("new"),
             {{table.intern("new.example"), Basis::Declared, 0}});
   const auto second = table.resolve(test::test_now(), ids);
-  CHECK(second.changes.renewed == std::vector<std::string>{"mx5.example"});
-  CHECK(second.changes.removed == std::vector<std::string>{"mx6.example"});
-  CHECK(second.changes.added == std::vector<std::string>{"new.example"});
+  CHECK(second.changes.renewed.strings() == std::vector<std::string>{"mx5.example"});
+  CHECK(second.changes.removed.strings() == std::vector<std::string>{"mx6.example"});
+  CHECK(second.changes.added.strings() == std::vector<std::string>{"new.example"});
 
   const auto subject = [](const Snapshot& snapshot, const char* name) {
     const auto result = snapshot.find(*DnsName::parse(name));

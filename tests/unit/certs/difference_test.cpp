@@ -70,9 +70,9 @@ TEST_CASE("two maps are compared key by key") {
   const auto before = make_snapshot({{"a.example", one}, {"b.example", one}, {"*.c.example", one}}, ids, 1);
   const auto after = make_snapshot({{"b.example", two}, {"*.c.example", one}, {".d.example", two}}, ids, 2);
   const auto changes = difference(*before, *after);
-  CHECK(changes.removed == std::vector<std::string>{"a.example"});
-  CHECK(changes.renewed == std::vector<std::string>{"b.example"});
-  CHECK(changes.added == std::vector<std::string>{".d.example"});
+  CHECK(changes.removed.strings() == std::vector<std::string>{"a.example"});
+  CHECK(changes.renewed.strings() == std::vector<std::string>{"b.example"});
+  CHECK(changes.added.strings() == std::vector<std::string>{".d.example"});
   CHECK(after->find(*DnsName::parse("x.c.example")).match == tls::Match::Wildcard);
   CHECK(after->find(*DnsName::parse("x.y.d.example")).match == tls::Match::Parent);
   CHECK(after->certificate_count() == 2);

@@ -39,6 +39,12 @@ inline Issued issue_rsa(std::vector<std::string> names) {
   return ca().issue({.names = std::move(names), .kind = KeyKind::Rsa, .key = key});
 }
 
+inline std::vector<std::string> sorted(const certs::NameList& names) {
+  auto all = names.strings();
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
 struct LoaderBench {
   ScriptedFiles files;
   certs::SourceSettings settings;
@@ -49,9 +55,6 @@ struct LoaderBench {
   LoadOutcome& load(std::chrono::seconds later = std::chrono::seconds(0)) {
     now += later;
     last = loader.load(settings, now);
-    for (auto* names : {&last.changes.added, &last.changes.removed, &last.changes.renewed}) {
-      std::sort(names->begin(), names->end());
-    }
     return last;
   }
   /// The file that the certificate for a name came from: of the EC kind, then of RSA.

@@ -162,7 +162,7 @@ TEST_CASE("certbot's links, renewed, and a link that dangles for a while") {
   }
   outcome = loader.load(settings, now + std::chrono::hours(2));
   CHECK(outcome.standing.empty());
-  CHECK(outcome.changes.renewed == std::vector<std::string>{"mx.example"});
+  CHECK(outcome.changes.renewed.strings() == std::vector<std::string>{"mx.example"});
 }
 
 TEST_CASE("the link swap of a Kubernetes secret") {
@@ -189,8 +189,8 @@ TEST_CASE("the link swap of a Kubernetes secret") {
   fs::remove_all(folder / "mx/..v1");
   outcome = loader.load(settings, test::test_now());
   CHECK(outcome.standing.empty());
-  CHECK(outcome.changes.renewed == std::vector<std::string>{"mx.example"});
-  CHECK(outcome.changes.added == std::vector<std::string>{"mx2.example"});
+  CHECK(outcome.changes.renewed.strings() == std::vector<std::string>{"mx.example"});
+  CHECK(outcome.changes.added.strings() == std::vector<std::string>{"mx2.example"});
 }
 
 TEST_CASE("loops of links, FIFOs and deep trees end") {
