@@ -12,8 +12,8 @@
 #include <span>
 #include <system_error>
 
+#include "base/sanitizers.h"
 #include "daemon/app/sandbox.h"
-#include "daemon/app/sanitizers.h"
 
 namespace postern::app {
 

@@ -10,8 +10,8 @@
 #include <system_error>
 
 #include "base/descriptor.h"
+#include "base/sanitizers.h"
 #include "daemon/app/sandbox.h"
-#include "daemon/app/sanitizers.h"
 
 namespace postern::app {
 

@@ -1,11 +1,13 @@
 #include "daemon/app/reload.h"
 
 #include <fmt/format.h>
+#include <time.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "daemon/app/sanitizers.h"
+#include "base/freed_memory.h"
+#include "base/sanitizers.h"
 #include "daemon/session/certificate_report.h"
 
 namespace postern::app {
@@ -18,6 +20,14 @@ constexpr Duration sweep_interval_min = std::chrono::seconds(1);
 // one when every folder is watched, so that it finds only what a link or a mount further up has changed.
 constexpr int sweep_share = 20;
 constexpr int sweep_share_watched = 100;
+// What takes the loading thread longer has needed much memory, most of it for itself.
+constexpr Duration long_work = std::chrono::milliseconds(200);
+
+Duration cpu_time_of_this_thread() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
 
 }  // namespace
 
@@ -35,7 +45,9 @@ bool Reloader::submit(std::function<void()> work, std::function<void()> done) {
   const bool queued = loading_pool_.submit(
       [this, work = std::move(work)] {
         free_retired();
+        const Duration began = cpu_time_of_this_thread();
         work();
+        if (cpu_time_of_this_thread() - began > long_work) give_back_freed_memory();
       },
       control_loop_, std::move(done));
   // The queue holds at most one look at the certificates and what the few control connections ask for.

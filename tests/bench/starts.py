@@ -30,7 +30,10 @@ class StartRows:
                     while not cache.exists():  # it is written beside, and the next start wants it
                         server.check()
                         time.sleep(0.05)
+                    server.settles()
+                    resident = server.resident_kib()
                 table.add(f"a start {way}, {known}, for each of {count} certificates", f"{took / count * 1e6:.0f} us",
-                          remarks=f"CPU of all its processes {used / count * 1e6:.0f} us")
+                          remarks=f"CPU of all its processes {used / count * 1e6:.0f} us, "
+                                  f"RSS afterwards {resident / count:.1f} KiB")
         finally:
             del os.environ["GLIBC_TUNABLES"]

@@ -20,9 +20,9 @@
 #include <functional>
 #include <thread>
 
+#include "base/sanitizers.h"
 #include "daemon/app/confinement.h"
 #include "daemon/app/rights.h"
-#include "daemon/app/sanitizers.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_directory.h"
 

@@ -1,7 +1,7 @@
 // Whether this is a build with a sanitizer: they do what no part of posternd does.
 #pragma once
 
-namespace postern::app {
+namespace postern {
 
 #if defined(__SANITIZE_ADDRESS__)
 inline constexpr bool address_sanitizer = true;
@@ -17,4 +17,4 @@ inline constexpr bool address_sanitizer = false;
 inline constexpr bool thread_sanitizer = false;
 #endif
 
-}  // namespace postern::app
+}  // namespace postern
