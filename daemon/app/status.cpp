@@ -48,6 +48,8 @@ void add(std::vector<control::BackendStatus>& sums, const session::TargetStatus&
   sum->failures += target.failures;
   // One worker's trouble is news.
   if (!target.up) sum->up = false;
+  const auto down_for = std::chrono::floor<std::chrono::seconds>(target.down_for).count();
+  sum->down_seconds = std::max(sum->down_seconds, static_cast<std::uint64_t>(down_for));
   if (!target.last_failure.empty()) sum->last_failure = target.last_failure;
 }
 

@@ -418,6 +418,7 @@ TargetStatus BackendTarget::status() const {
   made.failures = health_.failures();
   made.last_failure = health_.last_failure();
   made.up = health_.state() == delivery::Health::State::Up;
+  if (const auto since = health_.down_since()) made.down_for = environment_.loop.now() - *since;
   return made;
 }
 

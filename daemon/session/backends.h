@@ -78,6 +78,7 @@ struct TargetStatus {
   std::uint64_t failures = 0;  ///< to connect, to be greeted or to answer, since the target was configured
   std::string last_failure;
   bool up = true;              ///< false: not used until a look at it succeeds
+  Duration down_for{};         ///< since it was up last, or was looked at first
 };
 
 class Backends {

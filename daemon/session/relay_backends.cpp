@@ -109,7 +109,7 @@ void RelayBackends::configure(std::shared_ptr<const delivery::RouteTable> routes
     return backend != nullptr && backend->pass_through;
   };
   std::erase_if(offers_, [&](const auto& entry) { return !is_configured(entry.first); });
-  failed_until_.clear();
+  failed_.clear();
   probes_.clear();
   std::erase_if(hosts_, [this](const auto& entry) {
     return std::none_of(routes_->backends().begin(), routes_->backends().end(), [&entry](const auto& backend) {
@@ -139,8 +139,8 @@ void RelayBackends::probe_unknown() {
 std::vector<delivery::Target> RelayBackends::targets(const delivery::BackendSettings& backend) const {
   auto ordered = backend.targets;
   std::stable_partition(ordered.begin(), ordered.end(), [this](const delivery::Target& target) {
-    const auto failed = failed_until_.find(delivery::to_string(target));
-    return failed == failed_until_.end() || failed->second <= loop_.now();
+    const auto failed = failed_.find(delivery::to_string(target));
+    return failed == failed_.end() || failed->second.rests_until <= loop_.now();
   });
   return ordered;
 }
@@ -168,11 +168,12 @@ void RelayBackends::link_closed(RelayLink& link) {
 
 void RelayBackends::target_failed(const delivery::Target& target) {
   const auto name = delivery::to_string(target);
-  failed_until_[name] = loop_.now() + failed_target_rests;
+  const Instant now = loop_.now();
+  failed_.try_emplace(name, Failure{now, now}).first->second.rests_until = now + failed_target_rests;
   if (const auto host = hosts_.find(name); host != hosts_.end()) host->second.doubt();
 }
 
-void RelayBackends::target_works(const delivery::Target& target) { failed_until_.erase(delivery::to_string(target)); }
+void RelayBackends::target_works(const delivery::Target& target) { failed_.erase(delivery::to_string(target)); }
 
 std::vector<TargetStatus> RelayBackends::status() const {
   std::vector<TargetStatus> made;
@@ -182,8 +183,9 @@ std::vector<TargetStatus> RelayBackends::status() const {
       TargetStatus status;
       status.backend = backend.name;
       status.target = delivery::to_string(target);
-      const auto failed = failed_until_.find(status.target);
-      status.up = failed == failed_until_.end() || failed->second <= loop_.now();
+      const auto failed = failed_.find(status.target);
+      status.up = failed == failed_.end() || failed->second.rests_until <= loop_.now();
+      if (!status.up) status.down_for = loop_.now() - failed->second.since;
       made.push_back(std::move(status));
     }
   }

@@ -63,7 +63,11 @@ class RelayBackends {
   std::shared_ptr<const delivery::RouteTable> routes_;
   std::unordered_map<RelayLink*, std::unique_ptr<RelayLink>> links_;
   std::map<std::string, relay::Offers> offers_;        // by backend
-  std::map<std::string, Instant> failed_until_;        // by target; entries go with their targets
+  struct Failure {
+    Instant since;  ///< the first one after it had worked
+    Instant rests_until;
+  };
+  std::map<std::string, Failure> failed_;              // by target; entries go with their targets
   std::map<std::string, HostAddresses> hosts_;         // by target, as they are dialled
   std::map<std::string, std::unique_ptr<Probe>> probes_;
   uv::Timer probe_timer_;

@@ -27,6 +27,10 @@ std::string lately(const control::RateStatus& rates, std::uint64_t count) {
   return fmt::format(", {} in the last {}", count, readable(std::chrono::seconds(rates.seconds)));
 }
 
+std::string time_of(std::uint64_t seconds) {
+  return seconds == 0 ? "less than a second" : readable(std::chrono::seconds(seconds));
+}
+
 }  // namespace
 
 std::string status_text(const control::StatusReply& status) {
@@ -34,9 +38,7 @@ std::string status_text(const control::StatusReply& status) {
   const auto line = [&text](std::string_view title, const std::string& value) {
     text += fmt::format("{:<13}{}\n", title, value);
   };
-  line("posternd", fmt::format("{}, process {}, running for {}", status.version, status.pid,
-                               status.uptime_seconds == 0 ? "less than a second"
-                                                          : readable(std::chrono::seconds(status.uptime_seconds))));
+  line("posternd", fmt::format("{}, process {}, running for {}", status.version, status.pid, time_of(status.uptime_seconds)));
   if (!status.ready) line("not ready", fmt::format("{}", fmt::join(status.not_ready, ", ")));
   line("workers", fmt::format("{}, with {} sessions", status.workers, sessions_of(status.per_worker)));
   line("sessions", fmt::format("{} open, {} since the start{}", status.sessions, status.sessions_total,
@@ -64,7 +66,8 @@ std::string status_text(const control::StatusReply& status) {
     line("listener", fmt::format("{}  {}", listener.address, smtp ? listener.tls : listener.protocol));
   }
   for (const auto& backend : status.backends) {
-    auto value = fmt::format("{}  {}  {}, {}, {} idle", backend.name, backend.target, backend.up ? "up" : "down",
+    const auto state = backend.up ? "up" : "down for " + time_of(backend.down_seconds);
+    auto value = fmt::format("{}  {}  {}, {}, {} idle", backend.name, backend.target, state,
                              counted(backend.connections, "connection"), backend.idle);
     if (backend.waiting != 0) value += fmt::format(", {} waiting", backend.waiting);
     if (backend.failures != 0) {

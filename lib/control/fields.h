@@ -29,6 +29,7 @@ void fields(Is<BackendStatus> auto& backend, Visitor&& field) {
   field("idle", backend.idle);
   field("waiting", backend.waiting);
   field("up", backend.up);
+  field("down_seconds", backend.down_seconds);
   field("failures", backend.failures);
   field("last_failure", backend.last_failure);
 }

@@ -45,13 +45,17 @@ bool Health::transaction_broke(Instant now, std::string why) {
 }
 
 void Health::go_down(Instant now, std::string why) {
-  state_ = State::Down;
+  if (std::exchange(state_, State::Down) == State::Up) down_since_ = now;
   broken_transactions_ = 0;
   known_failure_ = attempts_;
-  down_since_ = now;
+  pause_began_ = now;
   retry_at_ = now + pause_;
   pause_ = std::min(pause_ * 2, limits_.pause_max);
   last_failure_ = std::move(why);
+}
+
+std::optional<Instant> Health::down_since() const {
+  return state_ == State::Up ? std::nullopt : std::optional(down_since_);
 }
 
 std::optional<Instant> Health::retry_at() const {

@@ -52,7 +52,9 @@ class Health {
   /// While it is down.
   std::optional<Instant> retry_at() const;
   /// Of the pause that failed() or transaction_broke() began.
-  Duration pause() const { return retry_at_ - down_since_; }
+  Duration pause() const { return retry_at_ - pause_began_; }
+  /// The failure that ended its being up; none while it is.
+  std::optional<Instant> down_since() const;
 
   std::uint64_t failures() const { return failures_; }
   const std::string& last_failure() const { return last_failure_; }
@@ -64,6 +66,7 @@ class Health {
   State state_ = State::Up;
   Duration pause_;  // the next one
   Instant down_since_{};
+  Instant pause_began_{};
   Instant retry_at_{};
   std::uint64_t attempts_ = 0;
   std::uint64_t trial_ = 0;         // the attempt that decides, while Trying

@@ -125,6 +125,10 @@ TEST_CASE("the status as text") {
   status.faults = {"live/a.example/privkey.pem: is not the key of its chain"};
   CHECK(
       tool::status_text(status).find("1 connection, 1 idle, 2 failures, the last: connection refused\n") != std::string::npos);
+  status.backends[0].up = false;
+  CHECK(tool::status_text(status).find("unix:/run/store  down for less than a second, 1 connection") != std::string::npos);
+  status.backends[0].down_seconds = 75;
+  CHECK(tool::status_text(status).find("unix:/run/store  down for 75 s, 1 connection") != std::string::npos);
   status.ledger.dropped = 5;
   status.ledger.failures = 1;
   status.ledger.last_failure = "disk full";

@@ -334,7 +334,7 @@ def test_one_dead_and_one_slow_of_three(posternd, scripted):
     assert not states[dead]["up"] and states[well.target]["up"], states
     assert not states[slow.target]["up"] and "greeting" in states[slow.target]["last_failure"], states
     text = server.tool("status", "--control", server.settings["control"]).stdout
-    assert f"{dead}  down" in text and f"{well.target}  up" in text, text
+    assert f"{dead}  down for " in text and f"{well.target}  up" in text, text
 
 
 def test_mail_of_a_recipient_stays_with_one_target(posternd, scripted):

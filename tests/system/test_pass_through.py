@@ -166,6 +166,7 @@ def test_a_backend_that_is_down_is_a_421(passing):
         reply = client.command(f"MAIL FROM:<{SENDER}>")
         assert reply.code == 421 and "4.3.2" in str(reply)
         assert client.at_end()
+    assert "127.0.0.1:1  down for " in server.tool("status", "--control", server.settings["control"]).stdout
 
 
 def test_another_target_takes_over(passed_postfix, passing, user):

@@ -173,7 +173,7 @@
       ...status.faults.map((text) => ["fault", text]),
       ...(status.held_back ? [["held back", status.held_back]] : []),
       ...(status.pinned_version ? [["pinned", `version ${status.pinned_version} of the certificate map, until the next reload by request`]] : []),
-      ...status.backends.filter((one) => !one.up).map((one) => ["down", `backend ${one.name} at ${one.target}: ${one.last_failure}`]),
+      ...status.backends.filter((one) => !one.up).map((one) => ["down", `backend ${one.name} at ${one.target}, for ${span(one.down_seconds)}: ${one.last_failure}`]),
       ...(status.ledger.last_failure ? [["ledger", status.ledger.last_failure]] : []),
       ...(status.draining ? [["draining", "connections are refused, or soon will be"]] : []),
       ...page.limits.map(({ kind, count }) => ["limit", `${kind}: ${plural(count, "client", "clients")} refused since the start`]),
@@ -206,7 +206,7 @@
     $("backends-note").textContent = more > 0 ? `${whole(rows.length)} of ${whole(page.target_count)}` : "";
     table("backends", [
       ["Backend", (row) => [row.name, el("span", { class: "why" }, row.target)], "title"],
-      ["Health", (row) => [row.up ? mark("good", "up") : mark("bad", "down"), row.last_failure ? el("span", { class: "why" }, row.last_failure) : null], "long"],
+      ["Health", (row) => [row.up ? mark("good", "up") : mark("bad", `down for ${span(row.down_seconds)}`), row.last_failure ? el("span", { class: "why" }, row.last_failure) : null], "long"],
       ["Busy", (row) => row.connections - row.idle, "number"],
       ["Idle", (row) => row.idle, "number"],
       ["Waiting", (row) => row.waiting, "number"],

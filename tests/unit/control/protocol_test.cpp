@@ -39,7 +39,7 @@ StatusReply full_status() {
   status.config_generation = 18'446'744'073'709'551'615ull;
   status.faults = {"a fault", "another \"fault\"\n"};
   status.listeners = {ListenerStatus{"[::]:25", "smtp", "starttls"}};
-  status.backends = {BackendStatus{"store", "unix:/run/lmtp", 1, 2, 4, false, 3, "refused"}};
+  status.backends = {BackendStatus{"store", "unix:/run/lmtp", 1, 2, 4, false, 75, 3, "refused"}};
   status.ledger = {1, 2, 3, 4, 5, 6, 7, "disk full"};
   return status;
 }
@@ -82,8 +82,8 @@ TEST_CASE("a status reply comes back as it went, key by key") {
         R"("pinned_version":0,"held_back":"",)"
         R"("config_generation":18446744073709551615,"faults":["a fault","another \"fault\"\n"],)"
         R"("listeners":[{"address":"[::]:25","protocol":"smtp","tls":"starttls"}],"backends":[{"name":"store",)"
-        R"("target":"unix:/run/lmtp","connections":1,"idle":2,"waiting":4,"up":false,"failures":3,)"
-        R"("last_failure":"refused"}],)"
+        R"("target":"unix:/run/lmtp","connections":1,"idle":2,"waiting":4,"up":false,"down_seconds":75,)"
+        R"("failures":3,"last_failure":"refused"}],)"
         R"("ledger":{"entries":1,"recorded":2,"deduplicated":3,"refused":4,"separated":5,"dropped":6,"failures":7,)"
         R"("last_failure":"disk full"}})");
   const auto parsed = parse_reply(line);

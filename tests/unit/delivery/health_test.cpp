@@ -16,6 +16,7 @@ using State = Health::State;
 TEST_CASE("a target that fails is left in peace, twice as long each time") {
   Health health({100ms, 300ms, 3});
   CHECK(health.may_dial(start));
+  CHECK_FALSE(health.down_since());
   CHECK(health.failed(health.dialled(), start, "refused"));
   CHECK(health.state() == State::Down);
   CHECK(health.last_failure() == "refused");
@@ -27,12 +28,15 @@ TEST_CASE("a target that fails is left in peace, twice as long each time") {
   CHECK(health.failed(health.dialled(), start + 300ms, "again"));
   CHECK(health.pause() == 300ms);
   CHECK(health.failures() == 3);
+  CHECK(health.down_since() == start);
   CHECK(health.answered());
+  CHECK_FALSE(health.down_since());
   CHECK(health.state() == State::Up);
   CHECK_FALSE(health.retry_at());
   CHECK_FALSE(health.answered());
-  health.failed(health.dialled(), start, "later");
+  health.failed(health.dialled(), start + 1h, "later");
   CHECK(health.pause() == 100ms);
+  CHECK(health.down_since() == start + 1h);
 }
 
 TEST_CASE("after the pause one connection is tried, and the others wait for what becomes of it") {
