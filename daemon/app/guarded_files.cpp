@@ -155,9 +155,10 @@ GuardedFiles::GuardedFiles(const NeededFiles& needed) {
   for (const std::string& folder : needed.folders) {
     for (const std::string& each : with_archive(folder)) {
       folders_.insert(each);
-      if (const auto real = real_folder(each); !real.empty()) real_folders_.insert(real);
+      absent_folders_.insert(each);
     }
   }
+  find_absent_folders();
   for (const std::string& file : needed.files) add(named_[""], file);
   for (const std::string& map : needed.maps) {
     maps_.insert(normal_form(map));
@@ -200,10 +201,30 @@ bool GuardedFiles::is_near_named(std::string_view normal) const {
                      [&](const auto& each) { return is_within(normal, each.second.folders); });
 }
 
+bool GuardedFiles::is_within_real(std::string_view path) const {
+  const std::shared_lock lock(real_mutex_);
+  return is_within(path, real_folders_);
+}
+
+/// Certbot makes its folders with the first certificate. Where a folder is when it is first seen, its files may be for as
+/// long as this process runs.
+void GuardedFiles::find_absent_folders() {
+  const std::lock_guard lock(real_mutex_);
+  std::erase_if(absent_folders_, [this](const std::string& folder) {
+    auto real = real_folder(folder);
+    if (real.empty()) return false;
+    real_folders_.insert(std::move(real));
+    return true;
+  });
+}
+
 /// `normal` was asked for, and lies at `real`.
-bool GuardedFiles::may_really_be(const std::string& real, const std::string& normal) const {
-  if (is_within(real, real_folders_)) return true;
-  if (is_within(normal, folders_)) return false;
+bool GuardedFiles::may_really_be(const std::string& real, const std::string& normal) {
+  if (is_within_real(real)) return true;
+  if (is_within(normal, folders_)) {
+    find_absent_folders();
+    return is_within_real(real);
+  }
   Paths own;  // where the links of a single file may lead
   for (const std::string& folder : with_archive(fs::path(normal).parent_path())) {
     if (auto place = real_folder(folder); !place.empty()) own.insert(std::move(place));
@@ -221,7 +242,7 @@ std::vector<std::string> GuardedFiles::folders() const {
 /// What is asked for, if no link leads to it, or only one at the end of the path (as certbot makes them): two walks
 /// along a path less than open_anywhere(). Nothing where that does not do.
 Descriptor GuardedFiles::open_simple(const std::string& path, const std::string& normal, int flags) {
-  if (is_within(normal, folders_) && !is_within(normal, real_folders_)) return Descriptor(-1);
+  if (is_within(normal, folders_) && !is_within_real(normal)) return Descriptor(-1);
   Descriptor opened(open_without_links(path, flags));
   if (opened.get() >= 0 || errno != ELOOP) return opened;
   const auto target = files_->link_target(path);

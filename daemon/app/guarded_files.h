@@ -63,13 +63,17 @@ class GuardedFiles final : public certs::FileSource {
   Result<Descriptor> open_anywhere(const std::string& path, const std::string& normal, int flags);
   bool is_named(const std::string& normal) const;
   bool is_near_named(std::string_view normal) const;
-  bool may_really_be(const std::string& real, const std::string& normal) const;
+  bool may_really_be(const std::string& real, const std::string& normal);
+  bool is_within_real(std::string_view path) const;
+  void find_absent_folders();
   Result<certs::FileContents> read_file(const std::string& path, std::size_t octets_max);
   void learn_map(const std::string& normal, std::string_view text);
   static void add(Named& named, const std::string& file);
 
   Paths folders_;       // as configured
-  Paths real_folders_;  // as they really are
+  mutable std::shared_mutex real_mutex_;
+  Paths real_folders_;    // where they really are
+  Paths absent_folders_;  // as configured, those of which that is not known yet
   Paths maps_;
   std::mutex reading_map_;  // held before named_mutex_: what is read last is what is known
   mutable std::shared_mutex named_mutex_;

@@ -196,6 +196,25 @@ TEST_CASE("a configured folder that is replaced is seen as what it is now") {
   CHECK(text_of(files, tree.at("live/mx/../mx")).find("a link leads to " + tree.at("before/mx")) != std::string::npos);
 }
 
+TEST_CASE("a configured folder may come later, and is then where it was seen first") {
+  Tree tree;
+  tree.config.run.certificates.directories = {tree.at("new/live"), tree.at("linked")};
+  GuardedFiles files(needed_files(tree.config));
+  CHECK(text_of(files, tree.at("new/live/mx/key.pem")).ends_with("does not exist"));
+  write(tree.root / "new/archive/mx/key1.pem", "key 1");
+  fs::create_directories(tree.root / "new/live/mx");
+  fs::create_symlink("../../archive/mx/key1.pem", tree.root / "new/live/mx/key.pem");
+  fs::create_symlink(tree.root / "secret", tree.root / "new/live/mx/secret.pem");
+  CHECK(text_of(files, tree.at("new/live/mx/secret.pem")).find("a link leads to " + tree.at("secret")) != std::string::npos);
+  CHECK(text_of(files, tree.at("new/live/mx/key.pem")) == "key 1");
+  fs::create_directory_symlink("own", tree.root / "linked");
+  CHECK(text_of(files, tree.at("linked/other.pem")) == "other");
+  fs::remove(tree.root / "linked");
+  write(tree.root / "else/other.pem", "secret");
+  fs::create_directory_symlink("else", tree.root / "linked");
+  CHECK(text_of(files, tree.at("linked/other.pem")).find("a link leads to " + tree.at("else/other.pem")) != std::string::npos);
+}
+
 TEST_CASE("a configured folder may be a link, and lie behind one") {
   Tree tree;
   fs::create_directory_symlink("live", tree.root / "current");

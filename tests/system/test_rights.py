@@ -97,6 +97,26 @@ def test_root_only_begins(posternd, scripted, secret_leaf, authority):
     assert (server.folder / "state").stat().st_uid == uid
 
 
+@pytest.mark.parametrize("user", [USER, "root"])
+def test_a_folder_that_certbot_makes_later(posternd, scripted, authority, folder, user):
+    """live and archive come with the first certificate, when posternd may have run for long."""
+    server = posternd(scripted(tcp=True).target, ready=False)
+    server.settings["user"] = user
+    live, archive = folder / "letsencrypt/live", folder / "letsencrypt/archive"
+    server.settings["certificates"] = {"directories": [live]}
+    server.start()
+    later = authority.issue("later.example.test")
+    chain, key = later.write(archive / "later.example.test", "later")
+    os.chmod(key, 0o600)
+    (live / "later.example.test").mkdir(parents=True)
+    for path, link in ((chain, "fullchain.pem"), (key, "privkey.pem")):
+        (live / "later.example.test" / link).symlink_to(f"../../archive/later.example.test/{path.name}")
+    os.chmod(live, 0o700)
+    os.chmod(archive, 0o700)
+    eventually(lambda: served_for(server, "later.example.test") == later.fingerprint,
+               lambda: f"it is served; faults: {server.status()['faults']}")
+
+
 def test_what_is_not_configured_is_not_read(posternd, scripted, secret_leaf, folder):
     server = posternd(scripted(tcp=True).target, ready=False)
     with_secret(server, secret_leaf)
