@@ -249,7 +249,7 @@ class Client final : public LoaderFiles {
 
  private:
   static Error has_ended(const std::string& path) {
-    return {path + ": the process that reads certificate files has ended: restart posternd"};
+    return {path + ": the process that reads certificate files has ended: restart posternd, or have it replaced (SIGUSR2)"};
   }
 
   Channels channels_;

@@ -5,6 +5,7 @@ These tests need root, as the check has it."""
 import os
 import pathlib
 import pwd
+import signal
 
 import pytest
 
@@ -115,6 +116,22 @@ def test_a_folder_that_certbot_makes_later(posternd, scripted, authority, folder
     os.chmod(archive, 0o700)
     eventually(lambda: served_for(server, "later.example.test") == later.fingerprint,
                lambda: f"it is served; faults: {server.status()['faults']}")
+
+
+def test_a_loader_process_that_was_killed(posternd, scripted, secret_leaf, authority):
+    """Say, for want of memory: what it has read is served on, and SIGUSR2 heals it without a break."""
+    server = posternd(scripted(tcp=True).target, ready=False)
+    with_secret(server, secret_leaf)
+    server.start()
+    os.kill(children(server.process.pid)["postern-loader"], signal.SIGKILL)
+    renewed = authority.issue("secret.example.test")
+    renewed.write(secret_leaf[1].parent, "secret")
+    os.chmod(secret_leaf[2], 0o600)
+    eventually(lambda: any("reads certificate files has ended" in fault for fault in server.status()["faults"]), "it is told")
+    assert served_for(server, "secret.example.test") == secret_leaf[0].fingerprint
+    assert server.upgrade().wait() == 0
+    assert served_for(server, "secret.example.test") == renewed.fingerprint
+    assert not server.status()["faults"]
 
 
 def test_what_is_not_configured_is_not_read(posternd, scripted, secret_leaf, folder):
