@@ -25,6 +25,8 @@ class Store:
         self.start()
 
     def start(self):
+        if self.process is not None:
+            self.process.wait()  # whoever killed it may be waiting for its end still, in another thread
         self._starts += 1
         self._killed = False
         self.process = Process(
