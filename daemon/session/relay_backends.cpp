@@ -136,11 +136,16 @@ void RelayBackends::probe_unknown() {
   }
 }
 
+/// Null: it may be tried.
+const RelayBackends::Failure* RelayBackends::resting(const std::string& target) const {
+  const auto failed = failed_.find(target);
+  return failed == failed_.end() || failed->second.rests_until <= loop_.now() ? nullptr : &failed->second;
+}
+
 std::vector<delivery::Target> RelayBackends::targets(const delivery::BackendSettings& backend) const {
   auto ordered = backend.targets;
   std::stable_partition(ordered.begin(), ordered.end(), [this](const delivery::Target& target) {
-    const auto failed = failed_.find(delivery::to_string(target));
-    return failed == failed_.end() || failed->second.rests_until <= loop_.now();
+    return resting(delivery::to_string(target)) == nullptr;
   });
   return ordered;
 }
@@ -183,9 +188,10 @@ std::vector<TargetStatus> RelayBackends::status() const {
       TargetStatus status;
       status.backend = backend.name;
       status.target = delivery::to_string(target);
-      const auto failed = failed_.find(status.target);
-      status.up = failed == failed_.end() || failed->second.rests_until <= loop_.now();
-      if (!status.up) status.down_for = loop_.now() - failed->second.since;
+      if (const Failure* failure = resting(status.target)) {
+        status.up = false;
+        status.down_for = loop_.now() - failure->since;
+      }
       made.push_back(std::move(status));
     }
   }

@@ -51,7 +51,12 @@ class RelayBackends {
 
  private:
   class Probe;
+  struct Failure {
+    Instant since;  ///< the first one after it had worked
+    Instant rests_until;
+  };
 
+  const Failure* resting(const std::string& target) const;
   void probe_unknown();
   HostAddresses* host_of(const delivery::Target& target, Duration connect_max);
   void link_closed(RelayLink& link);
@@ -63,10 +68,6 @@ class RelayBackends {
   std::shared_ptr<const delivery::RouteTable> routes_;
   std::unordered_map<RelayLink*, std::unique_ptr<RelayLink>> links_;
   std::map<std::string, relay::Offers> offers_;        // by backend
-  struct Failure {
-    Instant since;  ///< the first one after it had worked
-    Instant rests_until;
-  };
   std::map<std::string, Failure> failed_;              // by target; entries go with their targets
   std::map<std::string, HostAddresses> hosts_;         // by target, as they are dialled
   std::map<std::string, std::unique_ptr<Probe>> probes_;

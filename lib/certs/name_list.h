@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "certs/name_index.h"
+
 namespace postern::certs {
 
 /// Keys of the certificate map (see NameIndex), in the order in which they were added.
@@ -35,9 +37,8 @@ class NameList {
     const char* at_;
   };
 
-  /// Of at most 255 octets.
   void add(std::string_view name) {
-    assert(name.size() <= 255);
+    assert(name.size() <= NameIndex::key_octets_max);
     octets_.push_back(static_cast<char>(name.size()));
     octets_.append(name);
     ++size_;

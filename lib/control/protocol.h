@@ -112,7 +112,7 @@ struct BackendStatus {
   std::uint64_t idle = 0;
   std::uint64_t waiting = 0;      ///< transactions in line for a connection
   bool up = true;                 ///< false: not used until a look at it succeeds
-  std::uint64_t down_seconds = 0; ///< since when it is not up; the longest time of any worker
+  std::uint64_t down_seconds = 0; ///< how long it has not been up, by the worker that says longest
   std::uint64_t failures = 0;     ///< connections that failed since the start
   std::string last_failure;       ///< empty: none
 };

@@ -23,12 +23,14 @@
 #include "certs/claim_table.h"
 #include "certs/loader.h"
 #include "certs/start_cache.h"
+#include "tests/support/resident_memory.h"
 #include "tests/support/test_ca.h"
 
 namespace {
 
 using namespace postern;
 using namespace postern::certs;
+using test::resident_octets;
 namespace fs = std::filesystem;
 
 constexpr std::size_t names_a_certificate = 10;
@@ -50,14 +52,6 @@ double cpu_seconds_of(const std::function<void()>& work) {
   const double begin = cpu_time();
   work();
   return cpu_time() - begin;
-}
-
-std::size_t resident_octets() {
-  std::ifstream file("/proc/self/statm");
-  std::size_t total = 0;
-  std::size_t resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
 void require(bool held, const char* what) {

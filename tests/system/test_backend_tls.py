@@ -221,9 +221,9 @@ def test_requiretls_is_kept_all_the_way_to_an_mta(posternd, scripted, authority,
     def offered_under_tls():
         with server.greeted() as client:
             client.starttls(tls_context(authority.root, check=False), "mx.example.test")
-            return client.hello()
-    offers = eventually(lambda: [offers for offers in [offered_under_tls()] if "DSN" in offers], "the MTA was greeted")
-    assert "REQUIRETLS" not in offers[0]
+            offers = client.hello()
+            return offers if "DSN" in offers else None
+    assert "REQUIRETLS" not in eventually(offered_under_tls, "the MTA was greeted")
 
 
 def test_requiretls_ends_at_a_store_that_nobody_can_listen_to(posternd, scripted, authority, tls_dovecot):

@@ -1,8 +1,5 @@
 #include "base/freed_memory.h"
 
-#include <unistd.h>
-
-#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -10,18 +7,9 @@
 
 #include "base/sanitizers.h"
 #include "tests/support/catch.h"
+#include "tests/support/resident_memory.h"
 
-namespace {
-
-std::size_t resident_octets() {
-  std::ifstream file("/proc/self/statm");
-  std::size_t total = 0;
-  std::size_t resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
-}  // namespace
+using postern::test::resident_octets;
 
 TEST_CASE("what a thread has freed goes back to the system, and what it holds stays as it was") {
   constexpr std::size_t pieces = 200'000;

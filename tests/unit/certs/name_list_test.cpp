@@ -1,5 +1,8 @@
 #include "certs/name_list.h"
 
+#include <string>
+#include <vector>
+
 #include "tests/support/catch.h"
 
 using namespace postern::certs;
@@ -16,4 +19,3 @@ TEST_CASE("a name list gives back what was added, in its order") {
   for (const auto name : list) CHECK(name == names[at++]);
   CHECK(at == names.size());
 }
-
