@@ -280,14 +280,16 @@ def test_the_log_level_changes_while_it_runs(posternd, scripted):
     assert server.tool("log", "level", "error", "--control", control).returncode == 0
     with server.greeted() as client:
         assert client.command("QUIT").code == 221
+    eventually(lambda: server.control({"request": "sessions"})["matching"] == 0, "the session has ended")
     assert server.status()["log_level"] == "error"
-    assert not server.records("session")
     assert server.tool("log", "level", "loud", "--control", control).returncode == 2
     assert server.reload()["configuration_taken"]
     assert server.status()["log_level"] == "info"
     with server.greeted() as client:
         assert client.command("QUIT").code == 221
     server.wait_for_record("session", outcome="quit")
+    server.stop()
+    assert len(server.records("session")) == 1, "the first one was kept out"
 
 
 def test_status_says_how_it_is(posternd, scripted):

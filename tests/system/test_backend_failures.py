@@ -86,6 +86,7 @@ def test_nothing_acknowledged_is_lost_when_the_backend_misbehaves(posternd, scri
     for person in people:
         assert any(b"afterwards" in delivery.message for delivery in backend.taken(person))
     # What the first client was told of each recipient is what the backend said, if it said it whole.
+    server.stop()
     first = [line for line in server.records("recipient") if line["message_id"] == "<while-it-misbehaves@elsewhere.test>"]
     for line in first:
         said = [delivery for delivery in backend.taken(line["to"].strip("<>"))

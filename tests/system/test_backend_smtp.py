@@ -173,7 +173,7 @@ def test_one_reply_counts_for_all_recipients(posternd, scripted):
         server = posternd(backend.target, backend={"deliver": "smtp"})
         _, final = send(server, "once", people)
         assert final.code == code, final
-        eventually(lambda: len(server.records("recipient", code=code)) == 2, "a line for each recipient")
+        assert len(server.wait_for_records(2, "recipient", code=code)) == 2
 
 
 def test_a_backend_that_breaks_off_in_the_message_does_not_stop_it(posternd, scripted):

@@ -181,9 +181,10 @@ def test_what_cannot_be_used_is_named_and_keeps_nothing_else_away(posternd, auth
     assert "its links lead in a circle" in failed[str(live / "self.pem")]
     assert f"{many / 'broken9999.example.test.crt'}: holds no certificate" in failed[str(many / "broken9999.example.test.crt")]
     # The log has some of them, and says where the rest is.
+    server.wait_for_message("more faults of certificates", "postern certs --state failed")
+    server.stop()
     told = [line for line in server.log() if "holds no certificate" in line.get("message", "")]
     assert 0 < len(told) <= 50
-    server.wait_for_message("more faults of certificates", "postern certs --state failed")
     assert len([line for line in server.log() if "more faults of certificates" in line.get("message", "")]) == 1
 
 

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from harness.name_server import NameServer, Resolver, check_zone, dig
-from harness.processes import run, tool
 
 
 @pytest.fixture

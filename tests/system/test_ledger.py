@@ -49,7 +49,7 @@ def test_served_and_deferred_come_again_together_and_nobody_gets_it_twice(poster
     accepted, _, final = attempt(server, [ONE, TWO], b"Received: by another hop\r\n" + octets)
     assert accepted == [ONE, TWO] and final.code == 250, final
     assert len(backend.taken(ONE)) == 1 and len(backend.taken(TWO)) == 1
-    assert len(server.records("recipient", to=f"<{ONE}>", status="deduplicated")) == 2
+    assert len(server.wait_for_records(2, "recipient", to=f"<{ONE}>", status="deduplicated")) == 2
     settled(server)
     # Now it is a new message.
     assert attempt(server, [ONE, TWO], octets)[2].code == 250
@@ -241,7 +241,7 @@ def test_a_client_that_comes_again_while_its_first_try_is_under_way_waits(poster
         assert reached.wait(LIMIT)
         # Not in order: so that it is seen while the backend still thinks.
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    eventually(lambda: server.records("session", messages=0), "the first session has ended")
+    server.wait_for_record("session", messages=0)
     final = attempt(server, [ONE], octets)[2]
     assert final.code == 451 and final.enhanced == "4.4.5", final
     release.set()

@@ -198,6 +198,7 @@ def test_more_connections_than_descriptors_are_said_at_the_start(posternd):
     assert said["level"] == "warning"
     assert "descriptor" in said["message"]
     quiet = posternd(limits={"connections": 100})
+    quiet.stop()
     assert not [line for line in quiet.log() if "descriptor" in line.get("message", "")]
 
 

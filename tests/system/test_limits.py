@@ -52,18 +52,19 @@ def test_another_network_is_not_concerned(posternd):
 
 def test_memory_for_messages_is_limited_and_given_back(posternd, scripted):
     backend = scripted()
-    server = posternd(backend.target, limits={"message_memory": "1MiB", "connections_per_address": 200})
+    server = posternd(backend.target, limits={"message_memory": "1MiB", "connections_per_address": 5000})
     with contextlib.ExitStack() as kept:
-        refused = None
-        for _ in range(190):  # far more than can fit, because what was sent need not have been read yet
+        def refused():
+            """Who comes when what the others have sent has been read."""
             client = kept.enter_context(server.greeted())
             client.envelope(SENDER, RECIPIENT)
             reply = client.command("DATA")
             if reply.code != 354:
-                refused = reply
-                break
+                return client, reply
             client.send(message("never ends") + (b"y" * 98 + b"\r\n") * 800)
-        assert refused and (refused.code, refused.enhanced) == (452, "4.3.1"), refused
+            return None
+        client, reply = eventually(refused, "no more memory is given")
+        assert (reply.code, reply.enhanced) == (452, "4.3.1"), reply
         client.expect(250, "RSET")  # the session lives on
     record = server.wait_for_record("recipient", code=452)
     assert record["status"] == "deferred" and record["to"] == f"<{RECIPIENT}>"
@@ -108,7 +109,7 @@ def test_a_full_disk_is_a_temporary_failure_of_one_message(posternd, scripted):
         client.envelope(SENDER, RECIPIENT)
         assert client.message(message("fits", (b"y" * 98 + b"\r\n") * 3_000)).code == 250
     assert len(backend.deliveries) == 1
-    records = server.records("recipient", code=452)
+    records = server.wait_for_records(3, "recipient", code=452)
     assert len(records) == 3 and all(record["status"] == "deferred" for record in records)
     # Nothing is left of the others: no file, no descriptor of one.
     spilled = [path for path in server.settings["state_dir"].iterdir() if "spill" in path.name]

@@ -6,7 +6,6 @@ import subprocess
 import pytest
 
 from harness.scripted_lmtp import Step, shut
-from harness.wait import eventually
 
 SENDER = "Zebrasender+tag7@elsewhere.test"
 ALICE = "zebraalice@example.test"
@@ -62,7 +61,7 @@ def test_no_address_escapes(posternd, scripted, shown):
     with server.greeted() as client:
         client.envelope(SENDER, ALICE)
         assert client.message(b"\r\nhello\r\n").code == 451
-    eventually(lambda: len(server.records("session")) >= 4, "all sessions have ended")
+    server.wait_for_records(4, "session")
     shown = json.dumps(server.control({"request": "page"})["log"])  # the warnings among it
     assert "good bye" in shown and SECRET not in shown.lower(), shown
     server.stop()
@@ -126,5 +125,6 @@ def test_nor_in_what_passes_through(passing, scripted):
         backend.script = lambda _connection, step: shut("421 4.3.0 zebraalice, good bye") if step is Step.MAIL else None
         client.expect(421, f"MAIL FROM:<{ALICE}>")
     server.wait_for_record("session")
+    server.stop()
     assert len(server.records("recipient", code=550)) == 3
     assert SECRET not in server.process.stderr.lower(), server.process.stderr

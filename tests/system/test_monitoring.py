@@ -4,8 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from harness.admin import Metrics
 from harness.dialogue import tls_context
 from harness.messages import message

@@ -133,6 +133,7 @@ def test_dovecot_is_no_catch_all(posternd, dovecot):
     # Again and again, since the random name is asked about on a connection of its own.
     for number in range(5):
         assert code_of(server, f"nobody{number}@example.test").code == 550
+    server.stop()
     assert not [line for line in server.log() if "takes any name" in line.get("message", "")]
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from harness.wait import eventually
 
 SENDER = "sender@elsewhere.test"
 
@@ -18,7 +17,7 @@ def test_every_refused_recipient_has_a_line(posternd, scripted):
         client.expect(555, "RCPT TO:<bob@example.test> FANCY=yes")
         client.expect(452, "RCPT TO:<bob@example.test>")
         peer = "{}:{}".format(*client.socket.getsockname())
-    (session,) = eventually(lambda: server.records("session"), "the session has ended")
+    session = server.wait_for_record("session")
     told = {(line["to"], line["code"], line["status"]): line for line in server.records("recipient")}
     assert set(told) == {
         ("<early@example.test>", 503, "refused"),
@@ -53,7 +52,7 @@ def test_a_session_cannot_flood_the_log(posternd, scripted, recipients):
         client.envelope(SENDER, "alice@example.test")
         client.send(b"RCPT TO:<bob@example.test>\r\n" * recipients + b"QUIT\r\n")
         assert client.rest().count(b"452 4.5.3") == recipients
-    eventually(lambda: server.records("session"), "the session has ended")
+    server.wait_for_record("session")
     assert len(server.records("recipient", code=452)) == min(recipients, 100)
     if recipients > 100:
         server.wait_for_message("200 more commands were refused")

@@ -42,7 +42,7 @@ def test_a_removed_policy_says_none_over_restarts_and_its_names_are_kept(server,
     assert server.reload()["configuration_taken"]
     assert "mode: none\r\n" in policy(server, authority).stdout
     wanted = {("kept-for-old-policy", "mta-sts.one.test"), ("kept-for-old-policy", "old.one.test")}
-    assert wanted <= notes(server, authority)
+    eventually(lambda: wanted <= notes(server, authority), "the old policy is written down")
     assert server.tool("certs", "--control", server.settings["control"], "--name", "old.one.test").returncode == 0
     server.stop()
     server.start()
@@ -57,7 +57,7 @@ def test_a_change_while_it_was_not_running_is_seen_at_the_start(server, authorit
     server.write()
     server.start()
     assert "mode: enforce\r\nmx: mx.one.test\r\n" in policy(server, authority).stdout
-    assert ("kept-for-old-policy", "old.one.test") in notes(server, authority)
+    eventually(lambda: ("kept-for-old-policy", "old.one.test") in notes(server, authority), "the old policy is written down")
     # Its certificate goes: that is an error as long as somebody may hold the old policy.
     for suffix in (".pem", ".key"):
         (folder / "certs" / f"old.one.test{suffix}").unlink()

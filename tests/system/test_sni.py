@@ -245,8 +245,8 @@ def test_an_ipv6_listener(posternd, authority, three):
         for client in CLIENTS.values():
             seen = client(*server.address(host=host), "two.example.test", root=authority.root)
             assert seen.fingerprint == three["two.example.test"].fingerprint and seen.verified, seen.output
-    assert server.wait_for_record("session", sni="two.example.test")
-    assert {record["peer"].rsplit(":", 1)[0] for record in server.records("session", sni="two.example.test")} == \
+    sessions = server.wait_for_records(2 * len(CLIENTS), "session", sni="two.example.test")
+    assert {record["peer"].rsplit(":", 1)[0] for record in sessions} == \
         {"127.0.0.1", "[::1]"}
 
 

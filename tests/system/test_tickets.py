@@ -71,7 +71,7 @@ def test_postfix_with_a_session_cache_gets_each_name_its_own_certificate(postern
                        lambda: f"message {number} is taken; Postfix says:\n{postfix.log()}")
     finally:
         postfix.stop()
-    sessions = [record for record in server.records("session") if record.get("sni") in NAMES]
+    sessions = [record for record in server.wait_for_records(5, "session") if record.get("sni") in NAMES]
     assert [record["sni"] for record in sessions] == [NAMES[0], NAMES[0], NAMES[1], NAMES[0], NAMES[1]]
     for record in sessions:
         assert record["match"] == "exact" and record["certificate"].startswith(record["sni"]), record

@@ -80,7 +80,7 @@ class PassedExim(Exim):
     """Its clients may log in as LOGIN. It wants a PROXY header from everybody; so it can be asked whether it runs only by its log."""
 
     unpacked = "exim4-heavy"
-    more_settings = f"""hosts_proxy = 127.0.0.1
+    more_settings = """hosts_proxy = 127.0.0.1
 acl_smtp_helo = names
 acl_smtp_mail = senders
 acl_smtp_data = texts

@@ -146,8 +146,13 @@ class Posternd:
 
     def wait_for_record(self, event, **fields):
         """The first such record, as soon as there is one."""
-        return eventually(lambda: self.records(event, **fields),
-                          lambda: f"a {event} line with {fields} in\n{self.process.stderr}")[0]
+        return self.wait_for_records(1, event, **fields)[0]
+
+    def wait_for_records(self, count, event, **fields):
+        """Such records, as soon as there are `count`: a line is written a moment after what it tells of, by a thread of
+        its own. Whoever asserts that there is no line stops the server first."""
+        return eventually(lambda: len(found := self.records(event, **fields)) >= count and found,
+                          lambda: f"{count} {event} lines with {fields} in\n{self.process.stderr}")
 
     def wait_for_message(self, *parts):
         """The first other log line whose text contains all `parts`."""

@@ -1,5 +1,6 @@
 #include "mtasts/tlsa_hold.h"
 
+#include "base/text.h"
 #include "tests/support/catch.h"
 
 using namespace postern;
@@ -30,6 +31,8 @@ TEST_CASE("a record that all servers have for twice its TTL frees a certificate"
   CHECK(hold.why() == "ns2.test has no TLSA record for its key");
   hold.looked(servers(Says::Covers, Says::Covers), noon + 120s);
   CHECK(hold.standing() == Standing::Held);
+  CHECK(hold.why() == "all authoritative servers have a TLSA record for its key; caches may have the old ones until " +
+                          rfc3339(noon + 720s));
   hold.looked(servers(Says::Covers, Says::Covers), noon + 120s + 599s);
   CHECK(hold.standing() == Standing::Held);
   CHECK(hold.next_look() == noon + 120s + 600s);  // not a minute later
