@@ -47,20 +47,12 @@ tl::expected<std::vector<std::vector<uv::Bound>>, std::vector<Error>> bind_liste
       distribute(there, address, bound);
       continue;
     }
-    if (const auto alone = uv::bind_tcp(address, uv::PortSharing::Alone); alone) {
-      ::close(alone->descriptor);
-    } else {
-      errors.push_back(alone.error());
+    const auto shared = uv::bind_tcp_shared(address, workers);
+    if (!shared) {
+      errors.push_back(shared.error());
       continue;
     }
-    for (auto& of_worker : bound) {
-      auto shared = uv::bind_tcp(address, uv::PortSharing::Reuseport);
-      if (!shared) {
-        errors.push_back(shared.error());
-        break;
-      }
-      of_worker.push_back(std::move(*shared));
-    }
+    for (std::size_t worker = 0; worker < workers; ++worker) bound[worker].push_back((*shared)[worker]);
   }
   if (errors.empty()) return bound;
   for (const auto& of_worker : bound) {

@@ -14,8 +14,8 @@
 namespace postern::app {
 
 /// Sockets of an address that are there already (`inherited`; those that were used are taken out of it) are shared by
-/// the workers; what is not: binds every address `workers` times with SO_REUSEPORT; result[w] is for worker w. Each address is bound alone first:
-/// with SO_REUSEPORT a second posternd would start and silently take a share of the mail. All failures are told.
+/// the workers; any other address is bound for each of them (uv::bind_tcp_shared). result[w] is for worker w. All failures
+/// are told.
 tl::expected<std::vector<std::vector<uv::Bound>>, std::vector<Error>> bind_listeners(
     const std::vector<Endpoint>& addresses, std::size_t workers, std::vector<InheritedSocket>& inherited);
 

@@ -62,7 +62,7 @@ Result<uv::Bound> ListeningSockets::bind_alone(const Endpoint& address) {
     unused_.erase(socket);
     return bound;
   }
-  auto bound = uv::bind_tcp(address, uv::PortSharing::Alone);
+  auto bound = uv::bind_tcp(address);
   if (!bound) return bound;
   return keep(std::move(*bound), own_name);
 }

@@ -77,7 +77,7 @@ Result<std::vector<uv::Bound>> bind_all(const Places& places) {
     sockets.push_back(std::move(*bound));
   }
   for (const auto& endpoint : places.endpoints) {
-    auto bound = uv::bind_tcp(endpoint, uv::PortSharing::Alone);
+    auto bound = uv::bind_tcp(endpoint);
     if (!bound) return fail_with(bound.error());
     print(fmt::format("listening on {}", bound->endpoint.text()));
     sockets.push_back(std::move(*bound));

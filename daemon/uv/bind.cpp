@@ -52,6 +52,25 @@ std::string why_unix(int error) {
   }
 }
 
+enum class Port { Free, Shared };
+
+Result<Bound> listen_on(const Endpoint& endpoint, Port port) {
+  const auto failed = [&endpoint](int error) { return fail("{}: {}", endpoint.text(), why_tcp(endpoint, error)); };
+  const KernelAddress address = to_kernel(endpoint);
+  Descriptor made(new_socket(address.storage.ss_family));
+  if (made.get() < 0) return failed(errno);
+
+  set_option(made.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (port == Port::Shared) set_option(made.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!endpoint.address.is_v4()) set_option(made.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  set_connection_options(made.get());  // Linux: an accepted socket inherits them, so that accepting costs nothing more
+  if (::bind(made.get(), address.get(), address.length) != 0) return failed(errno);
+  if (::listen(made.get(), SOMAXCONN) != 0) return failed(errno);
+
+  const Endpoint bound = from_kernel(local_address(made.get()).get());
+  return Bound{made.release(), bound};
+}
+
 /// What stands at the place of a unix socket. Only a socket file to which nobody answers may be removed.
 enum class Occupant { Nothing, StaleSocket, Listener, OtherFile, Unknown };
 
@@ -70,21 +89,23 @@ Occupant occupant(const std::string& path, const sockaddr_un& address) {
 
 }  // namespace
 
-Result<Bound> bind_tcp(const Endpoint& endpoint, PortSharing sharing) {
-  const auto failed = [&endpoint](int error) { return fail("{}: {}", endpoint.text(), why_tcp(endpoint, error)); };
-  const KernelAddress address = to_kernel(endpoint);
-  Descriptor made(new_socket(address.storage.ss_family));
-  if (made.get() < 0) return failed(errno);
+Result<Bound> bind_tcp(const Endpoint& endpoint) { return listen_on(endpoint, Port::Free); }
 
-  set_option(made.get(), SOL_SOCKET, SO_REUSEADDR, 1);
-  if (sharing == PortSharing::Reuseport) set_option(made.get(), SOL_SOCKET, SO_REUSEPORT, 1);
-  if (!endpoint.address.is_v4()) set_option(made.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-  set_connection_options(made.get());  // Linux: an accepted socket inherits them, so that accepting costs nothing more
-  if (::bind(made.get(), address.get(), address.length) != 0) return failed(errno);
-  if (::listen(made.get(), SOMAXCONN) != 0) return failed(errno);
-
-  const Endpoint bound = from_kernel(local_address(made.get()).get());
-  return Bound{made.release(), bound};
+Result<std::vector<Bound>> bind_tcp_shared(const Endpoint& endpoint, std::size_t count) {
+  auto first = listen_on(endpoint, Port::Free);
+  if (!first) return tl::unexpected(first.error());
+  // Only now, when the port is taken: who looks for a free one finds it taken at any moment.
+  set_option(first->descriptor, SOL_SOCKET, SO_REUSEPORT, 1);
+  std::vector<Bound> all{*first};
+  while (all.size() < count) {
+    const auto another = listen_on(first->endpoint, Port::Shared);
+    if (!another) {
+      for (const Bound& bound : all) ::close(bound.descriptor);
+      return tl::unexpected(another.error());
+    }
+    all.push_back(*another);
+  }
+  return all;
 }
 
 Result<Bound> bind_unix(const std::string& path, unsigned mode) {

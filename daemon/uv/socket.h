@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/address.h"
 #include "base/result.h"
@@ -53,7 +54,7 @@ class Socket {
 
   /// Reading is off at first. May be asked for before the connection stands.
   virtual void start_reading() = 0;
-  virtual void stop_reading() = 0;
+  virtual void stop_reading() = 0;  ///< at once: nothing more comes, although libuv may see that there is something
   /// How much on_bytes() gets at a time; Loop::read_octets_max at first, and at most.
   virtual void read_at_most(std::size_t octets) = 0;
 
@@ -92,10 +93,13 @@ struct Bound {
   Endpoint endpoint;  ///< with the port that the kernel chose when 0 was asked
 };
 
-enum class PortSharing { Alone, Reuseport };
-
 /// IPv6 sockets take no IPv4 connections (IPV6_V6ONLY).
-Result<Bound> bind_tcp(const Endpoint& endpoint, PortSharing sharing);
+Result<Bound> bind_tcp(const Endpoint& endpoint);
+
+/// `count` of them, one at least, among which the kernel divides the connections (SO_REUSEPORT). Fails when anybody listens
+/// there already, also another posternd, which would take a share of the mail: of two that come at the same time, too,
+/// only one gets the port. (Who comes later with SO_REUSEPORT and the same user id is not kept out.)
+Result<std::vector<Bound>> bind_tcp_shared(const Endpoint& endpoint, std::size_t count);
 
 /// Takes the place of a socket file on which nobody listens any more. `mode` (0660) holds before the first connection
 /// can be made. The file stays behind when the descriptor is closed.

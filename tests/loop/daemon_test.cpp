@@ -24,7 +24,7 @@ using namespace postern;
 namespace {
 
 std::uint16_t free_port() {
-  const auto bound = uv::bind_tcp(*Endpoint::parse("127.0.0.1:0"), uv::PortSharing::Alone);
+  const auto bound = uv::bind_tcp(*Endpoint::parse("127.0.0.1:0"));
   REQUIRE(bound);
   ::close(bound->descriptor);
   return bound->endpoint.port;

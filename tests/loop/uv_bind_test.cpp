@@ -1,10 +1,18 @@
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
+#include "base/descriptor.h"
+#include "daemon/uv/sockaddr.h"
 #include "daemon/uv/socket.h"
 #include "tests/loop/uv_folder.h"
 #include "tests/loop/uv_support.h"
@@ -13,34 +21,85 @@ using namespace postern;
 using namespace postern::uv;
 using namespace postern::uv::test;
 
-TEST_CASE("a port that is in use is said so, unless both share it") {
+namespace {
+
+Descriptor connected_to(const Endpoint& endpoint) {
+  const KernelAddress address = to_kernel(endpoint);
+  Descriptor made(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::connect(made.get(), address.get(), address.length) == 0);
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("a port that is in use is said so") {
   const Bound first = bound_on_loopback();
-  const auto second = bind_tcp(first.endpoint, PortSharing::Alone);
+  const auto second = bind_tcp(first.endpoint);
   REQUIRE_FALSE(second);
   CHECK(second.error().text ==
         first.endpoint.text() + ": address already in use: is another mail server or posternd running on it?");
-  CHECK_FALSE(bind_tcp(first.endpoint, PortSharing::Reuseport));
+  CHECK_FALSE(bind_tcp_shared(first.endpoint, 2));
   ::close(first.descriptor);
+}
 
-  const auto a = bind_tcp(Endpoint::parse("127.0.0.1:0").value(), PortSharing::Reuseport);
-  REQUIRE(a);
-  const auto b = bind_tcp(a->endpoint, PortSharing::Reuseport);
-  REQUIRE(b);
-  CHECK(b->endpoint == a->endpoint);
-  ::close(a->descriptor);
-  ::close(b->descriptor);
+TEST_CASE("sockets share a port with each other and with nobody else") {
+  const auto shared = bind_tcp_shared(Endpoint::parse("127.0.0.1:0").value(), 3);
+  REQUIRE(shared);
+  REQUIRE(shared->size() == 3);
+  const Endpoint& endpoint = shared->front().endpoint;
+  for (const Bound& bound : *shared) CHECK(bound.endpoint == endpoint);
+  CHECK_FALSE(bind_tcp(endpoint));
+  CHECK_FALSE(bind_tcp_shared(endpoint, 1));
+  // Each of them gets connections.
+  std::size_t reached = 0;
+  std::vector<Descriptor> clients;
+  while (reached < shared->size() && clients.size() < 1000) {
+    clients.push_back(connected_to(endpoint));
+    reached = static_cast<std::size_t>(std::count_if(shared->begin(), shared->end(), [](const Bound& bound) {
+      pollfd waiting{bound.descriptor, POLLIN, 0};
+      return ::poll(&waiting, 1, 0) == 1;
+    }));
+  }
+  CHECK(reached == shared->size());
+  for (const Bound& bound : *shared) ::close(bound.descriptor);
+}
+
+TEST_CASE("of two that take a port at the same time one gets it") {
+  const Bound before = bound_on_loopback();
+  ::close(before.descriptor);
+  for (int round = 0; round < 500; ++round) {
+    std::atomic<int> ready{0};
+    std::array<bool, 2> took{};
+    std::array<std::vector<Bound>, 2> held;
+    std::vector<std::thread> threads;
+    for (std::size_t me = 0; me < took.size(); ++me) {
+      threads.emplace_back([&, me] {
+        ++ready;
+        while (ready < 2) std::this_thread::yield();
+        if (auto bound = bind_tcp_shared(before.endpoint, 2)) {
+          took[me] = true;
+          held[me] = std::move(*bound);
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    for (const auto& bound : held) {
+      for (const Bound& each : bound) ::close(each.descriptor);
+    }
+    REQUIRE_FALSE((took[0] && took[1]));
+  }
 }
 
 TEST_CASE("an address that this machine does not have is said so") {
-  const auto bound = bind_tcp(Endpoint::parse("192.0.2.1:0").value(), PortSharing::Alone);
+  const auto bound = bind_tcp(Endpoint::parse("192.0.2.1:0").value());
   REQUIRE_FALSE(bound);
   CHECK(bound.error().text == "192.0.2.1:0: address not available: no network interface of this machine has it");
 }
 
 TEST_CASE("IPv4 and IPv6 listeners of one port do not get in each other's way") {
-  const auto v6 = bind_tcp(Endpoint::parse("[::]:0").value(), PortSharing::Alone);
+  const auto v6 = bind_tcp(Endpoint::parse("[::]:0").value());
   REQUIRE(v6);
-  const auto v4 = bind_tcp(Endpoint{IpAddress(), v6->endpoint.port}, PortSharing::Alone);
+  const auto v4 = bind_tcp(Endpoint{IpAddress(), v6->endpoint.port});
   CHECK(v4);
   ::close(v6->descriptor);
   if (v4) ::close(v4->descriptor);

@@ -92,7 +92,7 @@ struct Server {
 };
 
 inline Bound bound_on_loopback(const std::string& text = "127.0.0.1:0") {
-  auto bound = bind_tcp(Endpoint::parse(text).value(), PortSharing::Alone);
+  auto bound = bind_tcp(Endpoint::parse(text).value());
   REQUIRE(bound);
   return *bound;
 }

@@ -145,7 +145,7 @@ int run_packets(const Endpoint& to, std::size_t count, std::size_t concurrency) 
 }
 
 int run_null_responder(const Endpoint& at) {
-  const auto bound = uv::bind_tcp(at, uv::PortSharing::Alone);
+  const auto bound = uv::bind_tcp(at);
   if (!bound) {
     fmt::print(stderr, "{}\n", bound.error().text);
     return 2;

@@ -104,7 +104,7 @@ class SinkSession final : public uv::SocketHandler {
 }  // namespace
 
 int run_sink(const Endpoint& at) {
-  const auto bound = uv::bind_tcp(at, uv::PortSharing::Alone);
+  const auto bound = uv::bind_tcp(at);
   if (!bound) {
     fmt::print(stderr, "{}\n", bound.error().text);
     return 2;

@@ -1,12 +1,23 @@
 """TCP ports of loopback: free ones, and those on which somebody listens."""
 
+import os
 import random
 import socket
 
-# Below the range from which the kernel takes the local ports of outgoing connections, so that none of those can take a
-# port between our look at it and the moment it is used. Other test runs choose at random too: who uses such a port
-# must be ready to try another one.
-_FIRST, _LAST = 10240, 32000
+
+def _range():
+    """Below the range from which the kernel takes the local ports of outgoing connections, so that none of those can take
+    a port between our look at it and the moment it is used; and a part of it for each process of a test run, since the
+    port of a server that is started again is free for a moment. Other test runs choose at random too: who uses such a
+    port must be ready to try another one."""
+    first, last = 10240, 32000
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    share = (last - first) // processes
+    return first + mine * share, first + (mine + 1) * share - 1
+
+
+_FIRST, _LAST = _range()
 
 
 def _is_free(family, address, port):
