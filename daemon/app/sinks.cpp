@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <future>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,9 @@ namespace postern::app {
 namespace {
 
 constexpr std::size_t waiting_octets_max = 8 * 1024 * 1024;
+// How long a line waits at most that comes soon after another: to wake the thread for each line of a busy server costs
+// its workers four system calls.
+constexpr std::chrono::milliseconds between_writes{10};
 constexpr std::size_t troubles_max = 20;
 constexpr std::size_t trouble_octets_max = 500;
 
@@ -143,25 +147,35 @@ void StderrJournal::append(const std::string& line) {
   }
   waiting_ += line;
   waiting_ += '\n';
-  if (!writing_) writing_ = thread_.submit([this] { write_waiting(); });
+  if (!writing_) {
+    writing_ = thread_.submit([this] { write_and_pause(); });
+  } else if (much_waits()) {
+    hurry_.notify_one();
+  }
+}
+
+bool StderrJournal::much_waits() const { return waiting_.size() > waiting_octets_max / 2; }
+
+/// One round: between two of them the thread is free for flush() and rest(), however busy the log is.
+void StderrJournal::write_and_pause() {
+  write_waiting();
+  std::unique_lock lock(mutex_);
+  hurry_.wait_for(lock, between_writes, [this] { return much_waits(); });
+  writing_ = !waiting_.empty() && thread_.submit([this] { write_and_pause(); });
 }
 
 void StderrJournal::write_waiting() {
-  for (;;) {
-    std::string bytes;
-    std::uint64_t lost = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      bytes = std::exchange(waiting_, {});
-      lost = std::exchange(lost_, 0);
-      writing_ = !bytes.empty();
-      if (!writing_) return;
-    }
-    write(bytes);
-    if (lost == 0) continue;
-    const auto sentence = fmt::format("{} log lines were lost: stderr is not read fast enough", lost);
-    write(observe::render(observe::Level::Warning, sentence, style(), uv::wall_time()) + "\n");
+  std::string bytes;
+  std::uint64_t lost = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    bytes = std::exchange(waiting_, {});
+    lost = std::exchange(lost_, 0);
   }
+  write(bytes);
+  if (lost == 0) return;
+  const auto sentence = fmt::format("{} log lines were lost: stderr is not read fast enough", lost);
+  write(observe::render(observe::Level::Warning, sentence, style(), uv::wall_time()) + "\n");
 }
 
 void StderrJournal::write(std::string_view waiting) const {

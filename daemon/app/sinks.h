@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -59,6 +60,9 @@ class StderrJournal : public session::Journal {
   template <class What>
   void log(observe::Level level, const What& what);
   void append(const std::string& line);
+  /// With the mutex held.
+  bool much_waits() const;
+  void write_and_pause();
   void write_waiting();
   void say(const std::vector<observe::Note>& notes);
   void remember(const observe::Note& note);
@@ -81,8 +85,9 @@ class StderrJournal : public session::Journal {
 
   mutable std::mutex mutex_;
   std::string waiting_;          // whole lines, or entries with an empty line behind each
-  bool writing_ = false;         // the thread has been asked to write and has not yet seen `waiting_` empty
+  bool writing_ = false;         // the thread has been asked for write_and_pause()
   std::uint64_t lost_ = 0;       // lines that found no room, since this was last said
+  std::condition_variable hurry_;  // much is waiting
   std::deque<control::LoggedLine> troubles_;
 
   uv::WorkPool thread_{{.name = "log", .threads = 1, .queue_max = 4, .nice = 0}};  // last: joined before the rest goes

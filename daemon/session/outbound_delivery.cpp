@@ -10,6 +10,8 @@ namespace {
 
 // More would only move the message from where it lies to where it waits; less would leave a fast backend idle.
 constexpr std::size_t unsent_octets_max = 256 * 1024;
+// A small message and its final dot go out in one piece: each write costs as much as some kilobytes in it.
+constexpr std::size_t held_octets_max = 32 * 1024;
 
 }  // namespace
 
@@ -55,8 +57,15 @@ void OutboundDelivery::pull() {
          connection_->unsent() < unsent_octets_max) {
     awaiting_piece_ = true;
     source_->next([this](Result<std::string_view> piece) { on_piece(std::move(piece)); });
+    if (held_octets_ >= held_octets_max) flush();
   }
   pulling_ = false;
+  flush();
+}
+
+void OutboundDelivery::flush() {
+  held_octets_ = 0;
+  if (connection_ != nullptr && body_ != Body::Failed) connection_->flush();
 }
 
 void OutboundDelivery::on_piece(Result<std::string_view> piece) {
@@ -72,8 +81,8 @@ void OutboundDelivery::on_piece(Result<std::string_view> piece) {
     connection_->session().finish_body(connection_->now());
   } else {
     connection_->session().send_body(*piece, connection_->now());
+    held_octets_ += piece->size();
   }
-  connection_->flush();
   pull();
 }
 

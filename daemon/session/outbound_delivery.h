@@ -39,6 +39,7 @@ class OutboundDelivery final : public OutboundTask {
   enum class Body { Untouched, Reading, Sent, Failed };
 
   void pull();
+  void flush();
   void on_piece(Result<std::string_view> piece);
 
   smtp::Envelope envelope_;
@@ -51,6 +52,7 @@ class OutboundDelivery final : public OutboundTask {
   Body body_ = Body::Untouched;
   bool awaiting_piece_ = false;
   bool pulling_ = false;
+  std::size_t held_octets_ = 0;  // of the body, since the connection was flushed
 };
 
 }  // namespace postern::session

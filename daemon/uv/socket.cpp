@@ -73,6 +73,7 @@ class StreamSocket : public Socket {
 
   void connected(int status);
   void read_some(ssize_t count, const uv_buf_t* buffer);
+  void stop_watching();
   void read_last_bytes();
   void start_write(std::string bytes, std::size_t from);
   void written(int status);
@@ -92,6 +93,7 @@ class StreamSocket : public Socket {
   int failure_ = 0;
   Phase phase_ = Phase::Connecting;
   bool reading_ = false;              // wanted by the owner
+  bool watched_ = false;              // libuv looks for input
   bool ended_ = false;                // the peer's FIN was seen
   bool finishing_ = false;
   bool talked_while_leaving_ = false;
@@ -141,25 +143,29 @@ void StreamSocket::connected(int status) {
 
 void StreamSocket::start_reading() {
   reading_ = true;
-  if ((phase_ != Phase::Open && phase_ != Phase::Leaving) || ended_) return;
+  if ((phase_ != Phase::Open && phase_ != Phase::Leaving) || ended_ || watched_) return;
+  watched_ = true;
   uv_read_start(
       stream(),
       [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
+        const auto* socket = static_cast<StreamSocket*>(handle->data);
         *buffer = Loop::of(handle->loop).read_buffer();
-        buffer->len = static_cast<StreamSocket*>(handle->data)->read_octets_;
+        buffer->len = socket->reading_ ? socket->read_octets_ : 0;
       },
       [](uv_stream_t* from, ssize_t count, const uv_buf_t* buffer) {
         static_cast<StreamSocket*>(from->data)->read_some(count, buffer);
       });
 }
 
+/// Most peers send nothing while they are not read: to stop watching and to start again would be three system calls for
+/// each of their messages. So it is stopped when there is something that nobody wants: then there is no room for it.
 void StreamSocket::stop_reading() {
-  reading_ = false;
-  if (phase_ == Phase::Open) uv_read_stop(stream());
+  if (phase_ != Phase::Leaving) reading_ = false;
 }
 
 void StreamSocket::read_some(ssize_t count, const uv_buf_t* buffer) {
   if (count == 0) return;  // EAGAIN
+  if (count == UV_ENOBUFS) return stop_watching();
   if (phase_ == Phase::Leaving) {
     if (count < 0) return close();
     talked_while_leaving_ = true;
@@ -169,6 +175,11 @@ void StreamSocket::read_some(ssize_t count, const uv_buf_t* buffer) {
   if (count != UV_EOF) return fail(static_cast<int>(count));
   ended_ = true;
   handler_.on_end();
+}
+
+void StreamSocket::stop_watching() {
+  watched_ = false;
+  uv_read_stop(stream());
 }
 
 /// What the peer sent before it went away is worth reading: its last reply is often there.
@@ -297,7 +308,7 @@ void StreamSocket::fail(int status) {
 void StreamSocket::tell_failure() {
   read_last_bytes();
   if (phase_ != Phase::Failed) return;  // closed by on_bytes()
-  uv_read_stop(stream());
+  stop_watching();
   handler_.on_failure(Error{uv_strerror(failure_)});
 }
 

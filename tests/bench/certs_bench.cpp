@@ -104,16 +104,17 @@ void measure_lookups(const Snapshot& snapshot, std::size_t name_count) {
     hits.push_back(*DnsName::parse(name_of(random() % name_count)));
     misses.push_back(*DnsName::parse(fmt::format("mx.unknown-{}.cust.hostedemail.example", random())));
   }
-  // The quickest and the middle one of many rounds: what else runs on the machine only ever adds to them.
+  // The quickest and the middle one of many rounds: what else runs on the machine only ever adds to them. The names of a
+  // round are copied right before it, for a name that a sender has just asked for is in a cache, as its entry is not.
   const auto measure = [&](const char* what, const std::vector<DnsName>& names, bool expected) {
-    constexpr std::size_t a_round = 20'000;
+    constexpr std::ptrdiff_t a_round = 2'000;
     std::vector<double> rounds;
-    for (std::size_t begin = 0; begin < lookups; begin += a_round) {
-      std::size_t found = 0;
+    for (std::size_t done = 0; done < lookups; done += a_round) {
+      const auto first = names.begin() + static_cast<std::ptrdiff_t>(done % names.size());
+      const std::vector<DnsName> asked(first, first + a_round);
+      std::ptrdiff_t found = 0;
       const double taken = cpu_seconds_of([&] {
-        for (std::size_t i = begin; i < begin + a_round; ++i) {
-          found += snapshot.find(names[i % names.size()]).entry != nullptr;
-        }
+        for (const DnsName& name : asked) found += snapshot.find(name).entry != nullptr;
       });
       require(found == (expected ? a_round : 0), "a look-up gave the wrong answer");
       rounds.push_back(taken / a_round * 1e9);

@@ -195,6 +195,38 @@ TEST_CASE("a reader that stops is sent no more than the kernel holds, and loses 
   CHECK(stops >= static_cast<int>(big.size() >> 16));  // one buffer a time
 }
 
+TEST_CASE("what comes while nobody reads is read later, and the end behind it") {
+  Pair pair;
+  Peer& here = pair.here();
+  // As long as the loop has to see that something has come, and to leave it alone.
+  const auto turns = [&pair] {
+    for (int n = 0; n < 5; ++n) {
+      bool turned = false;
+      pair.loop.post([&turned] { turned = true; });
+      REQUIRE(pair.until([&turned] { return turned; }));
+    }
+  };
+  std::string sent;
+  for (const std::string piece : {"one", "two", "three"}) {
+    here.socket->stop_reading();
+    here.socket->start_reading();
+    here.socket->stop_reading();
+    pair.client.socket->send(piece);
+    turns();
+    CHECK(here.received == sent);
+    sent += piece;
+    here.socket->start_reading();
+    CHECK(pair.until([&] { return here.received == sent; }));
+  }
+  here.socket->stop_reading();
+  pair.client.socket->finish();
+  turns();
+  CHECK(here.told == Told{"bytes"});
+  here.when_end = [] {};
+  here.socket->start_reading();
+  CHECK(pair.until([&] { return here.told.back() == "end"; }));
+}
+
 TEST_CASE("a reset is a failure, not an end, and says so") {
   Pair pair;
   pair.client.socket->reset();
