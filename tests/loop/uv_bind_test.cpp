@@ -43,7 +43,8 @@ TEST_CASE("a port that is in use is said so") {
 }
 
 TEST_CASE("sockets share a port with each other and with nobody else") {
-  const auto shared = bind_tcp_shared(Endpoint::parse("127.0.0.1:0").value(), 3);
+  const std::string loopback = GENERATE("127.0.0.1:0", "[::1]:0");
+  const auto shared = bind_tcp_shared(Endpoint::parse(loopback).value(), 3);
   REQUIRE(shared);
   REQUIRE(shared->size() == 3);
   const Endpoint& endpoint = shared->front().endpoint;
