@@ -156,7 +156,7 @@ void StderrJournal::append(const std::string& line) {
 
 bool StderrJournal::much_waits() const { return waiting_.size() > waiting_octets_max / 2; }
 
-/// One round: between two of them the thread is free for flush() and rest(), however busy the log is.
+/// One round: between two of them flush() has its turn, however busy the log is.
 void StderrJournal::write_and_pause() {
   write_waiting();
   std::unique_lock lock(mutex_);

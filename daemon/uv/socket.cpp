@@ -165,7 +165,9 @@ void StreamSocket::stop_reading() {
 
 void StreamSocket::read_some(ssize_t count, const uv_buf_t* buffer) {
   if (count == 0) return;  // EAGAIN
-  if (count == UV_ENOBUFS) return stop_watching();
+  // No room, since nobody wants it; or libuv saw the end together with octets after which the owner stopped. It will come
+  // again.
+  if (!reading_) return stop_watching();
   if (phase_ == Phase::Leaving) {
     if (count < 0) return close();
     talked_while_leaving_ = true;

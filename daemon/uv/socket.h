@@ -98,7 +98,7 @@ Result<Bound> bind_tcp(const Endpoint& endpoint);
 
 /// `count` of them, one at least, among which the kernel divides the connections (SO_REUSEPORT). Fails when anybody listens
 /// there already, also another posternd, which would take a share of the mail: of two that come at the same time, too,
-/// only one gets the port. (Who comes later with SO_REUSEPORT and the same user id is not kept out.)
+/// one at most gets the port. (Who comes later with SO_REUSEPORT and the same user id is not kept out.)
 Result<std::vector<Bound>> bind_tcp_shared(const Endpoint& endpoint, std::size_t count);
 
 /// Takes the place of a socket file on which nobody listens any more. `mode` (0660) holds before the first connection

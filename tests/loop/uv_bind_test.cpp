@@ -65,9 +65,10 @@ TEST_CASE("sockets share a port with each other and with nobody else") {
   for (const Bound& bound : *shared) ::close(bound.descriptor);
 }
 
-TEST_CASE("of two that take a port at the same time one gets it") {
+TEST_CASE("of two that take a port at the same time one at most gets it") {
   const Bound before = bound_on_loopback();
   ::close(before.descriptor);
+  int taken = 0;
   for (int round = 0; round < 500; ++round) {
     std::atomic<int> ready{0};
     std::array<bool, 2> took{};
@@ -88,7 +89,9 @@ TEST_CASE("of two that take a port at the same time one gets it") {
       for (const Bound& each : bound) ::close(each.descriptor);
     }
     REQUIRE_FALSE((took[0] && took[1]));
+    taken += took[0] || took[1] ? 1 : 0;
   }
+  CHECK(taken > 0);
 }
 
 TEST_CASE("an address that this machine does not have is said so") {

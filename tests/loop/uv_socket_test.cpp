@@ -227,6 +227,27 @@ TEST_CASE("what comes while nobody reads is read later, and the end behind it") 
   CHECK(pair.until([&] { return here.told.back() == "end"; }));
 }
 
+TEST_CASE("who stops at the last octets is told of the end when it reads again") {
+  Loop loop;
+  const auto [mine, theirs] = socket_pair();
+  Peer peer;
+  peer.when_bytes = [&peer] { peer.socket->stop_reading(); };
+  peer.when_end = [] {};
+  REQUIRE(::write(theirs, "bye", 3) == 3);
+  ::close(theirs);
+  peer.socket = Socket::adopt(loop, mine, peer);
+  peer.socket->start_reading();
+  CHECK(turn_until(loop, [&] { return peer.received == "bye"; }));
+  bool turned = false;
+  loop.post([&turned] { turned = true; });
+  CHECK(turn_until(loop, [&] { return turned; }));
+  CHECK(peer.told == Told{"bytes"});
+  peer.socket->start_reading();
+  CHECK(turn_until(loop, [&] { return peer.told == Told{"bytes", "end"}; }));
+  peer.socket->close();
+  CHECK(turn_until(loop, [&] { return peer.closed(); }));
+}
+
 TEST_CASE("a reset is a failure, not an end, and says so") {
   Pair pair;
   pair.client.socket->reset();
