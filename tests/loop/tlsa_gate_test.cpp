@@ -91,9 +91,7 @@ TEST_CASE("a gate that has stopped looks no more, and keeps what it holds") {
   const auto renewed = f.long_lived("mx.example.test");
   REQUIRE(f.gate->ask(*renewed, *served));
   f.gate->stop();
-  bool turned = false;
-  f.loop.post([&turned] { turned = true; });
-  CHECK(turn_until(f.loop, [&turned] { return turned; }));
+  turn_once(f.loop);
   CHECK(f.server.queries == 0);
   CHECK(f.gate->ask(*renewed, *served));
 }

@@ -200,11 +200,7 @@ TEST_CASE("what comes while nobody reads is read later, and the end behind it") 
   Peer& here = pair.here();
   // As long as the loop has to see that something has come, and to leave it alone.
   const auto turns = [&pair] {
-    for (int n = 0; n < 5; ++n) {
-      bool turned = false;
-      pair.loop.post([&turned] { turned = true; });
-      REQUIRE(pair.until([&turned] { return turned; }));
-    }
+    for (int n = 0; n < 5; ++n) turn_once(pair.loop);
   };
   std::string sent;
   for (const std::string piece : {"one", "two", "three"}) {
@@ -238,9 +234,7 @@ TEST_CASE("who stops at the last octets is told of the end when it reads again")
   peer.socket = Socket::adopt(loop, mine, peer);
   peer.socket->start_reading();
   CHECK(turn_until(loop, [&] { return peer.received == "bye"; }));
-  bool turned = false;
-  loop.post([&turned] { turned = true; });
-  CHECK(turn_until(loop, [&] { return turned; }));
+  turn_once(loop);
   CHECK(peer.told == Told{"bytes"});
   peer.socket->start_reading();
   CHECK(turn_until(loop, [&] { return peer.told == Told{"bytes", "end"}; }));

@@ -26,6 +26,13 @@ inline bool turn_until(Loop& loop, const std::function<bool()>& done) {
   return done();
 }
 
+/// As long as the loop has something to do that it knows of already.
+inline void turn_once(Loop& loop) {
+  bool turned = false;
+  loop.post([&turned] { turned = true; });
+  REQUIRE(turn_until(loop, [&turned] { return turned; }));
+}
+
 struct Peer final : SocketHandler {
   std::unique_ptr<Socket> socket;
   std::string received;

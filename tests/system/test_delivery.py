@@ -214,7 +214,7 @@ def test_several_recipients_with_different_outcomes_get_one_reply(posternd, scri
     assert reply.enhanced.startswith(str(code)[0])
     # One line for each recipient says what became of it.
     for person in people:
-        record = server.wait_for_record("recipient", to=f"<{person}>")
+        (record,) = server.wait_for_records(1, "recipient", to=f"<{person}>")
         said = backend.final_replies.get(person, "250")
         assert record["status"] == {"2": "taken", "4": "deferred", "5": "refused"}[said[0]], record
         assert record["code"] == int(said[:3])
@@ -426,6 +426,7 @@ def test_a_transaction_has_one_id_in_received_reply_and_log(posternd, dovecot):
         cipher = client.socket.cipher()[0]
         client.expect(221, "QUIT")
     taken = server.wait_for_records(2, "recipient", status="taken")
+    assert len(taken) == 2
     (transaction,) = {record["id"] for record in taken}
     (refused,) = server.records("recipient", status="refused")
     assert refused["id"] == transaction and refused["code"] == 550

@@ -2,7 +2,6 @@
 
 import pytest
 
-
 SENDER = "sender@elsewhere.test"
 
 
@@ -17,7 +16,7 @@ def test_every_refused_recipient_has_a_line(posternd, scripted):
         client.expect(555, "RCPT TO:<bob@example.test> FANCY=yes")
         client.expect(452, "RCPT TO:<bob@example.test>")
         peer = "{}:{}".format(*client.socket.getsockname())
-    session = server.wait_for_record("session")
+    (session,) = server.wait_for_records(1, "session")
     told = {(line["to"], line["code"], line["status"]): line for line in server.records("recipient")}
     assert set(told) == {
         ("<early@example.test>", 503, "refused"),
